@@ -1,0 +1,29 @@
+# Each target sets up what it needs in $(VENV); `make check test VENV=/path/of/yours` uses an environment you have.
+VENV ?= .venv
+PYTHON = $(VENV)/bin/python
+STAMP = $(VENV)/.finetune-test-extra
+
+.PHONY: check format test slow families faults wheel
+
+$(STAMP): pyproject.toml
+	test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(PYTHON) -m pip install -q -e '.[test]'
+	touch $@
+
+check: $(STAMP)  ## format, lint (with docstring rules) and types
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy --strict finetune data_adapters
+
+format: $(STAMP)
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+test: $(STAMP)  ## the default suite: offline, minutes
+	$(PYTHON) -m pytest
+
+slow families faults: $(STAMP)  ## one marked suite
+	$(PYTHON) -m pytest -m $@
+
+wheel: $(STAMP)  ## dist/*.whl
+	$(PYTHON) -m build --wheel --no-isolation

@@ -1,0 +1,48 @@
+"""What every test gets: no network, no look at real images unless they are there, no library that calls home."""
+
+import os
+import shutil
+from pathlib import Path
+
+import guard
+import pytest
+
+# Read by the libraries at import, so before any of them: what `network=none` sets for a run (finetune/egress.py).
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    TRANSFORMERS_OFFLINE="1",
+    HF_DATASETS_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+    DO_NOT_TRACK="1",
+    USE_HUB_KERNELS="NO",
+    TOKENIZERS_PARALLELISM="false",
+)
+
+SHARED_DATA = Path(os.environ.get("FINETUNE_SHARED_DATA", "../shared/data"))
+
+
+def pytest_collection_modifyitems(config, items):
+    """Deselects, visibly in the closing line, what this machine cannot run; a skip would look like a test."""
+    absent = {
+        "shared_data": not SHARED_DATA.is_dir(),
+        "browser": shutil.which("chromium") is None,
+    }
+    dropped = [item for item in items if any(absent[mark.name] for mark in item.iter_markers() if mark.name in absent)]
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if item not in dropped]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real images, from FINETUNE_SHARED_DATA; only for tests marked `shared_data`."""
+    return SHARED_DATA.resolve()
+
+
+@pytest.fixture(autouse=True)
+def no_egress():
+    """Fails the test that opened a connection off this machine, even where a library swallowed the refusal."""
+    guard.ATTEMPTS.clear()
+    yield
+    assert guard.ATTEMPTS == [], f"connections off this machine: {guard.ATTEMPTS}"
