@@ -1,0 +1,269 @@
+"""The whole schema. YAML only fills it in; past `finetune.compose` there is nothing but these frozen dataclasses."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from finetune import named
+
+STAGES = ("prepare", "train", "evaluate", "report", "export")
+
+Target = Literal["none", "attention", "all", "full"]
+
+
+def key(default: Any, help: str) -> Any:
+    """Declares a config key: its default and the line that `--help` prints."""
+    return field(default=default, metadata={"help": help})
+
+
+def section(cls: type) -> Any:
+    """Declares a nested section."""
+    return field(default_factory=cls)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where a run goes."""
+
+    root: str = key("runs", "folder that holds the runs")
+    dir: str | None = key(None, "one exact run directory (default: run.root/RECIPE-HASH, so that a command finds its run)")
+    file_mode: str = key("0640", "octal mode of the files written")
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How groups are divided."""
+
+    val: float = key(0.1, "share of groups for validation")
+    test: float = key(0.2, "share of groups for the test")
+    column: str | None = key(None, "column that already says train, val or test")
+    salt: str = key("", "changes which groups fall where; independent of the seed")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The source and how it is read."""
+
+    adapter: str = key("image_folder", "source format: a file in data_adapters/")
+    path: str | None = key(None, "folder or file of the source")
+    options: dict[str, Any] = field(default_factory=dict, metadata={"help": "options of the adapter, checked by it"})
+    group: str | None = key(None, "column or rule that must not span splits (patient, part, module)")
+    split: SplitConfig = section(SplitConfig)
+    folds: int = key(0, "K-fold cross-validation by groups instead of one split (0 = off)")
+    limit: int | None = key(None, "whole groups, round-robin over labels, until N examples")
+    on_bad_row: Literal["fail", "quarantine"] = key("fail", "what a bad row does: fail | quarantine")
+    bad_row_limit: int = key(100, "give up when more rows than this are quarantined")
+    sensitivity: Literal["normal", "restricted"] = key("normal", "normal | restricted (no pictures in reports)")
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """What is asked and what may be answered."""
+
+    kind: str = key("classify", "task: a file in finetune/tasks/")
+    question: str = key("Which is it? Answer with one of: {labels}.", "the user turn, verbatim; {labels} becomes the list")
+    labels: tuple[str, ...] = key((), "the closed answers, as text (empty: those found in the source)")
+    synonyms: dict[str, tuple[str, ...]] = field(
+        default_factory=dict, metadata={"help": "label -> other spellings that the parser accepts"}
+    )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The base model. `id: embedded` is the small model inside the package."""
+
+    family: str = key("idefics3", "architecture: a file in finetune/families/")
+    id: str = key("embedded", "hub id, or embedded")
+    revision: str | None = key(None, "exact commit of the hub repository")
+    path: str | None = key(None, "local folder with the weights instead of the hub; verified against its model_type")
+    pixels: dict[str, Any] | None = key(None, "image-processor settings that replace the saved ones")
+
+
+@dataclass(frozen=True)
+class TargetsConfig:
+    """Which linear layers of which component are adapted."""
+
+    vision_tower: Target = key("none", "none | attention | all (linear layers) | full (every parameter, saved whole)")
+    projector: Target = key("none", "none | attention | all | full")
+    language_model: Target = key("all", "none | attention | all | full")
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """How the model is adapted."""
+
+    rank: int = key(16, "rank of the LoRA matrices")
+    alpha: float = key(32.0, "LoRA scale: updates are multiplied by alpha / rank")
+    dropout: float = key(0.0, "dropout before the LoRA matrices")
+    quantise: Literal["none", "nf4"] = key("none", "4-bit language model under the adapter: none | nf4")
+    targets: TargetsConfig = section(TargetsConfig)
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """Rates of single components; null = train.learning_rate."""
+
+    vision_tower: float | None = key(None, "rate of the vision tower")
+    projector: float | None = key(None, "rate of the projector")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The optimisation."""
+
+    epochs: float = key(3.0, "passes over the training examples")
+    batch_size: int = key(8, "examples a forward pass")
+    accumulate: int = key(1, "forward passes an optimiser step")
+    learning_rate: float = key(2e-4, "peak rate; linear warm-up, cosine decay")
+    learning_rates: LearningRates = section(LearningRates)
+    precision: Literal["auto", "fp32", "bf16"] = key("auto", "auto | fp32 | bf16 (auto: fp32 on CPU, bf16 where a GPU has it)")
+    shuffle: bool = key(True, "false = the source's row order")
+    augment: str = key("none", "named set of random changes to training images: none | flips | inspection")
+    validate: int | Literal["epoch", "never"] = key("epoch", "task metric on validation: epoch | never | every N steps")
+    checkpoint: int | Literal["epoch"] = key("epoch", "save: epoch | every N steps")
+    trainer: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "other transformers.TrainingArguments fields that break no promise"}
+    )
+
+
+@dataclass(frozen=True)
+class HardwareConfig:
+    """What the run computes on."""
+
+    device: Literal["auto", "cpu", "cuda"] = key("auto", "auto | cpu | cuda")
+    threads: int | None = key(None, "CPU threads of torch (default: its own choice)")
+    workers: int = key(0, "processes that decode and prepare images ahead")
+
+
+@dataclass(frozen=True)
+class DecisionConfig:
+    """The rule, fixed before inference."""
+
+    metric: Literal["accuracy", "balanced_accuracy"] = key("accuracy", "primary metric: accuracy | balanced_accuracy")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Who is compared, and on what."""
+
+    models: tuple[str, ...] = key(("majority", "base", "tuned"), "who is compared")
+    batch_size: int = key(32, "examples a forward pass")
+    positive: str | None = key(None, "label whose sensitivity and specificity are shown")
+    decision: DecisionConfig = section(DecisionConfig)
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What the report may show."""
+
+    pictures: Literal["full", "blurred", "none"] | None = key(
+        None, "full | blurred | none (default: full, none where data.sensitivity=restricted)"
+    )
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run, completely."""
+
+    recipe: str = key("", "the recipe: recipes/NAME.yaml, or NAME.yaml in the folder FINETUNE_RECIPES")
+    stages: tuple[str, ...] = key(STAGES, "the stages to run, in this order")
+    seed: int = key(0, "of sampling, augmentation and adapter initialisation")
+    network: Literal["none", "allow"] = key("none", "none | allow (none: every connection off this machine is refused)")
+    run: RunConfig = section(RunConfig)
+    data: DataConfig = section(DataConfig)
+    task: TaskConfig = section(TaskConfig)
+    model: ModelConfig = section(ModelConfig)
+    method: MethodConfig = section(MethodConfig)
+    train: TrainConfig = section(TrainConfig)
+    hardware: HardwareConfig = section(HardwareConfig)
+    evaluate: EvaluateConfig = section(EvaluateConfig)
+    report: ReportConfig = section(ReportConfig)
+
+
+def problems(config: Config) -> list[str]:
+    """Checks what one field cannot know about another; returns every mistake, worded for the user."""
+    return [*_name_problems(config), *_data_problems(config), *_task_problems(config), *_train_problems(config)]
+
+
+def _name_problems(config: Config) -> list[str]:
+    found = [
+        f"{where}: {named.unknown(seam, got, named.names(seam))}"
+        for where, seam, got in (
+            ("data.adapter", "adapter", config.data.adapter),
+            ("task.kind", "task", config.task.kind),
+            ("model.family", "family", config.model.family),
+        )
+        if got not in named.names(seam)
+    ]
+    found += [f"stages: {named.unknown('stage', s, STAGES)}" for s in config.stages if s not in STAGES]
+    wanted = [s for s in STAGES if s in config.stages]
+    if not found and list(config.stages) != wanted:
+        found.append(f"stages: got [{', '.join(config.stages)}], expected each once in the order [{', '.join(wanted)}]")
+    return found
+
+
+def _data_problems(config: Config) -> list[str]:
+    data, found = config.data, []
+    for name, share in (("val", data.split.val), ("test", data.split.test)):
+        if not 0 <= share < 1:
+            found.append(f"data.split.{name}: got {share}, expected a share from 0 to below 1")
+    if data.split.val + data.split.test >= 1:
+        found.append(f"data.split: val + test = {data.split.val + data.split.test:g} leaves nothing to train on")
+    if data.folds < 0 or data.folds == 1:
+        found.append(f"data.folds: got {data.folds}, expected 0 (off) or at least 2")
+    if data.folds and data.split.column:
+        found.append("data.folds and data.split.column exclude each other: choose one")
+    if data.limit is not None and data.limit < 1:
+        found.append(f"data.limit: got {data.limit}, expected at least 1")
+    try:
+        int(config.run.file_mode, 8)
+    except ValueError:
+        found.append(f"run.file_mode: got {config.run.file_mode!r}, expected an octal mode such as '0640'")
+    return found
+
+
+def _task_problems(config: Config) -> list[str]:
+    task, found = config.task, []
+    folded = [label.strip().casefold() for label in task.labels]
+    if len(set(folded)) < len(folded):
+        found.append(f"task.labels: {list(task.labels)} holds a label twice (case and blanks do not count)")
+    if any(not label.strip() for label in task.labels):
+        found.append("task.labels: an empty label cannot be answered")
+    if task.labels:
+        found += [
+            f"task.synonyms.{label}: {named.unknown('label', label, task.labels)}"
+            for label in task.synonyms
+            if label not in task.labels
+        ]
+        if config.evaluate.positive not in (None, *task.labels):
+            found.append(f"evaluate.positive: {named.unknown('label', str(config.evaluate.positive), task.labels)}")
+    if not task.question.strip():
+        found.append("task.question: is empty")
+    return found
+
+
+def _train_problems(config: Config) -> list[str]:
+    train, method, found = config.train, config.method, []
+    for name, value in (
+        ("train.epochs", train.epochs),
+        ("train.learning_rate", train.learning_rate),
+        ("train.batch_size", train.batch_size),
+        ("train.accumulate", train.accumulate),
+        ("method.rank", method.rank),
+        ("method.alpha", method.alpha),
+        ("evaluate.batch_size", config.evaluate.batch_size),
+    ):
+        if value <= 0:
+            found.append(f"{name}: got {value:g}, expected more than 0")
+    if not 0 <= method.dropout < 1:
+        found.append(f"method.dropout: got {method.dropout:g}, expected 0 to below 1")
+    found += [
+        f"train.{name}: got {value}, expected at least 1 step"
+        for name, value in (("validate", train.validate), ("checkpoint", train.checkpoint))
+        if isinstance(value, int) and value < 1
+    ]
+    targets = method.targets
+    if {targets.vision_tower, targets.projector, targets.language_model} == {"none"}:
+        found.append("method.targets: every component is 'none', so there is nothing to train")
+    if method.quantise != "none" and targets.language_model == "full":
+        found.append("method.targets.language_model=full: a 4-bit language model can only carry LoRA (attention or all)")
+    return found

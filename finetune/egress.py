@@ -1,0 +1,105 @@
+"""Nothing leaves the building: opt-outs before any library is imported, then a guard that refuses connections.
+
+`network=none` sets every opt-out and replaces the process (`os.execve`: same pid, never a child, which would outlive a
+killed launcher). Libraries read those variables at import, so setting them later would be too late. The guard is a
+Python audit hook; it cannot see a native `connect()`, and the run's record says so (`egress.level = python`).
+"""
+
+import ipaddress
+import os
+import socket
+import sys
+from typing import Any
+
+from finetune.errors import EgressError
+
+OPT_OUTS = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "DO_NOT_TRACK": "1",
+    "USE_HUB_KERNELS": "NO",
+    "WANDB_MODE": "offline",
+    "WANDB_ERROR_REPORTING": "false",
+    "VLLM_NO_USAGE_STATS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "PIP_NO_INDEX": "1",
+}
+"""Telemetry and download switches of the libraries that a run may import, set under every policy but the first three."""
+
+DOWNLOADS = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "PIP_NO_INDEX")
+"""Switches that `network=allow` leaves to the user."""
+
+STRIPPED = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY")
+SEAL = "FINETUNE_SEALED"
+
+_denied: list[str] = []
+
+
+def sealed_environment(network: str, environment: dict[str, str]) -> dict[str, str]:
+    """Returns the environment in which a run under the policy `network` may import libraries."""
+    if network == "allow":
+        quiet = {name: value for name, value in OPT_OUTS.items() if name not in DOWNLOADS}
+        return environment | quiet | {SEAL: seal(network)}
+    kept = {name: value for name, value in environment.items() if name.upper() not in STRIPPED}
+    return kept | OPT_OUTS | {SEAL: seal(network)}
+
+
+def seal(network: str) -> str:
+    """What marks this very process as sealed; a child that inherits the variable has another pid."""
+    return f"{network}:{os.getpid()}"
+
+
+def seal_process(network: str) -> None:
+    """Replaces this process by itself under the sealed environment, once; returns when that has happened."""
+    if os.environ.get(SEAL) != seal(network):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], sealed_environment(network, dict(os.environ)))
+
+
+def install_guard() -> None:
+    """Refuses, from now on and for good, every connection that leaves this machine; loopback and AF_UNIX pass."""
+    sys.addaudithook(_refuse)
+
+
+def raise_if_denied() -> None:
+    """Fails the run when a connection was refused, even if a library swallowed the error.
+
+    Raises:
+        EgressError: names every address that was tried.
+    """
+    if _denied:
+        raise EgressError(
+            f"network=none, yet a library tried to reach {', '.join(sorted(set(_denied)))}. Nothing was sent. "
+            "Find out why, or allow it with network=allow."
+        )
+
+
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.connect" and arguments[0].family != socket.AF_UNIX:
+        address = arguments[1]
+    elif event == "socket.getaddrinfo":
+        address = arguments[:2]
+    elif event == "socket.sendto" and arguments[0].family != socket.AF_UNIX:
+        address = arguments[1]
+    else:
+        return
+    if not _is_local(address[0]):
+        _denied.append(f"{address[0]}:{address[1]}")
+        raise EgressError(f"network=none refuses the connection to {address[0]}:{address[1]}.")
+
+
+def _is_local(host: Any) -> bool:
+    text = host.decode() if isinstance(host, bytes) else host
+    if text in (None, "", "localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return bool(text == socket.gethostname())
+    return address.is_loopback or address.is_unspecified
