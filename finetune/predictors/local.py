@@ -70,15 +70,7 @@ def _label_scores(
 
 
 def _answer_ids(encoder: Encoder, examples: Sequence[Example], texts: Sequence[str]) -> list[list[list[int]]]:
-    """Tokenises every text after every prompt; equal prompts (the rule in classification) are tokenised once."""
-    known: dict[str, list[list[int]]] = {}
-    rows = []
-    for example in examples:
-        prompt = encoder.prompt(example)
-        if prompt not in known:
-            known[prompt] = [encoder.answer_ids(example, text) for text in texts]
-        rows.append(known[prompt])
-    return rows
+    return [[encoder.answer_ids(example, text) for text in texts] for example in examples]
 
 
 class LocalPredictor:
@@ -95,7 +87,6 @@ class LocalPredictor:
         """Puts the model into evaluation mode."""
         self.model: Any = loaded.model.eval()
         self.encoder = Encoder(loaded.processor, loaded.family)
-        self.tokenizer = loaded.processor.tokenizer
         self.name = f"{loaded.source}@{loaded.sha256[:12]}"
         self.labels = tuple(labels)
         self.task = task
@@ -180,7 +171,7 @@ class LocalPredictor:
         replies: list[_Reply] = []
         written = greedy(self.model, prefix, ends, max(map(len, tokens)) + SLACK_TOKENS)
         for example, (ids, ended) in zip(batch, written, strict=True):
-            text = self.tokenizer.decode(ids, skip_special_tokens=True)
+            text = self.encoder.unescape(self.encoder.tokenizer.decode(ids, skip_special_tokens=True))
             answer = classify.parse(text, self.labels, self.task.synonyms) if ended else None
             outcome = classify.outcome(text, answer, example.target) if ended else "truncated"
             replies.append((text, answer, outcome, None))
