@@ -73,6 +73,11 @@ class Example:
     meta: dict[str, str] = field(default_factory=dict)
     row: str = ""
 
+    @property
+    def question(self) -> str:
+        """Text of the first user turn, as `prepare` filled it in."""
+        return next(message.text for message in self.messages if message.role == "user")
+
 
 @dataclass(frozen=True)
 class BadRow:

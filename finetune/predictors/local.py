@@ -137,7 +137,7 @@ class LocalPredictor:
                     Prediction(
                         id=example.id,
                         image_sha256=digest,
-                        question=next(m.text for m in example.messages if m.role == "user"),
+                        question=example.question,
                         gold=example.target,
                         text=text,
                         answer=answer,
