@@ -1,0 +1,1 @@
+"""One file a model family: which modules are which component, and what an image costs in tokens."""
