@@ -1,0 +1,1 @@
+"""One file a source format: `read(path, options, images)` yields examples, `Options` says what it takes."""

@@ -1,0 +1,228 @@
+"""A table with one row an image: CSV, TSV, JSONL or Parquet. Values stay text as spelled (`01`, `yes`, `1e3`)."""
+
+import csv
+import difflib
+import importlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+
+from finetune.errors import DataError
+from finetune.example import BadRow, Example, ImageRef, Message
+
+WRITES_IMAGES = False
+Row = tuple[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which columns mean what.
+
+    Attributes:
+        file: the table, where `data.path` is a folder.
+        images: folder of the images, relative to the table's folder.
+        image: column with the path of the image.
+        label: column with the answer.
+        id: column with unique ids; default: image path and running number.
+        group: `data.group`: column of what must not span splits; default: the image.
+        split: `data.split.column`: column that says train, val or test.
+        question: column with a question of its own for each row.
+        meta: columns carried along for subgroups.
+        delimiter: of CSV files.
+        frame: frame of animated or multi-page images.
+        window: (low, high) raw values shown as black and white, for 16-bit and float images.
+        package: installed Python package that stands in where `data.path` is null.
+    """
+
+    file: str = "labels.csv"
+    images: str = ""
+    image: str = "image"
+    label: str = "label"
+    id: str | None = None
+    group: str | None = None
+    split: str | None = None
+    question: str | None = None
+    meta: tuple[str, ...] = ()
+    delimiter: str = ","
+    frame: int | None = None
+    window: tuple[float, ...] | None = None
+    package: str | None = None
+
+
+def locate(path: Path | None, options: Options) -> Path:
+    """The folder that image paths are relative to: the table's own.
+
+    Raises:
+        DataError: neither a path nor an installed package is there.
+    """
+    if path is None and options.package:
+        return _package(options.package).folder()  # type: ignore[no-any-return]
+    if path is None:
+        raise DataError(f"data.path is not given: name the folder that holds {options.file}, or the table itself.")
+    if path.is_dir() and (path / options.file).is_file():
+        return path
+    if path.is_file():
+        return path.parent
+    problem = f"holds no {options.file} (data.options.file)" if path.is_dir() else "does not exist"
+    raise DataError(f"data.path={path} {problem}; expected a folder with {options.file}, or the table itself.")
+
+
+def image(relative: str, options: Options) -> ImageRef:
+    """How one image is read."""
+    window = (options.window[0], options.window[1]) if options.window else None
+    return ImageRef(relative, frame=options.frame, window=window)
+
+
+def read(path: Path | None, options: Options, images: Path) -> Iterator[Example | BadRow]:
+    """Streams the rows in file order.
+
+    Raises:
+        DataError: the table is missing, not UTF-8, of an unknown kind, or lacks a column that the options name.
+    """
+    root = locate(path, options)
+    seen: Counter[str] = Counter()
+    for item in _rows(root, path, options):
+        if isinstance(item, BadRow):
+            yield item
+            continue
+        where, row = item
+        name = row[options.image]
+        relative = f"{options.images.rstrip('/')}/{name}" if options.images else name
+        seen[relative] += 1
+        empty = [c for c in (options.image, options.label, options.id, options.group) if c and not row[c].strip()]
+        if empty:
+            yield BadRow(where, relative, f"no value for {', '.join(empty)}")
+            continue
+        yield Example(
+            id=row[options.id] if options.id else f"{relative}#{seen[relative]}",
+            images=(image(relative, options),),
+            target=row[options.label],
+            group=row[options.group] if options.group else relative,
+            messages=(Message("user", row[options.question]),) if options.question else (),
+            split=row[options.split] if options.split else None,
+            meta={column: row[column] for column in options.meta},
+            row=where,
+        )
+
+
+def _rows(root: Path, path: Path | None, options: Options) -> Iterator[Row | BadRow]:
+    if path is None:
+        rows = list(_package(str(options.package)).rows(root))
+        _check_columns(f"package {options.package}", list(rows[0]), options)
+        yield from ((f"package {options.package} row {number}", row) for number, row in enumerate(rows, 1))
+        return
+    file = path if path.is_file() else root / options.file
+    readers = {".csv": _csv, ".tsv": _csv, ".txt": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
+    if file.suffix.lower() not in readers:
+        raise DataError(f"{file.name} is no table this adapter reads; expected one of {', '.join(readers)}.")
+    try:
+        yield from readers[file.suffix.lower()](file, options)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8.") from error
+
+
+def _csv(file: Path, options: Options) -> Iterator[Row | BadRow]:
+    delimiter = "\t" if file.suffix.lower() == ".tsv" else options.delimiter
+    with file.open(encoding="utf-8-sig", newline="") as handle:
+        reader = csv.reader(handle, delimiter=delimiter)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            _check_columns(file.name, header, options)
+            for fields in reader:
+                where = f"{file.name} line {reader.line_num}"
+                if len(fields) == len(header):
+                    yield where, dict(zip(header, fields, strict=True))
+                elif fields:
+                    yield BadRow(where, "", _wrong_count(fields, header))
+        except csv.Error as error:
+            raise DataError(f"{file.name} line {reader.line_num} cannot be read: {error}.") from error
+
+
+def _wrong_count(fields: Sequence[str], header: Sequence[str]) -> str:
+    said = f"has {len(fields)} fields, the header has {len(header)} ({','.join(header)})"
+    if len(fields) < len(header):
+        return f"{said}: no value for {', '.join(header[len(fields) :])}."
+    return f"{said}: nothing is named for {', '.join(repr(extra) for extra in fields[len(header) :])}."
+
+
+def _jsonl(file: Path, options: Options) -> Iterator[Row | BadRow]:
+    with file.open(encoding="utf-8-sig") as handle:
+        for number, line in enumerate(handle, 1):
+            where = f"{file.name} line {number}"
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
+            except ValueError as error:
+                yield BadRow(where, "", f"is not JSON: {error}")
+                continue
+            if isinstance(value, dict):
+                yield _typed(where, value, options)
+            else:
+                yield BadRow(where, "", "is JSON but not an object {column: value, ...}")
+
+
+def _parquet(file: Path, options: Options) -> Iterator[Row | BadRow]:
+    try:
+        table = pyarrow.parquet.ParquetFile(file)
+    except pyarrow.ArrowInvalid as error:
+        raise DataError(f"{file.name} cannot be read as Parquet: {error}") from error
+    with table:
+        _check_columns(file.name, list(table.schema_arrow.names), options)
+        number = 0
+        for batch in table.iter_batches(columns=[name for name, _ in _wanted(options)]):
+            for value in batch.to_pylist():
+                number += 1
+                yield _typed(f"{file.name} row {number}", value, options)
+
+
+def _typed(where: str, value: Mapping[str, Any], options: Options) -> Row | BadRow:
+    """Spells the values of a typed row as text; booleans as JSON does."""
+    row = {}
+    for name, option in _wanted(options):
+        if name not in value:
+            return BadRow(where, "", f"has no {name!r} (data.{option}); it has {', '.join(map(repr, value))}")
+        got = value[name]
+        if isinstance(got, list | dict | bytes):
+            return BadRow(where, "", f"{name!r} (data.{option}) holds a {type(got).__name__}, expected text")
+        row[name] = {None: "", True: "true", False: "false"}[got] if got is None or isinstance(got, bool) else str(got)
+    return where, row
+
+
+def _wanted(options: Options) -> list[tuple[str, str]]:
+    """Columns that the options name, each with the key that names it (below `data.`)."""
+    single = [
+        (options.image, "options.image"),
+        (options.label, "options.label"),
+        (options.id, "options.id"),
+        (options.group, "group"),
+        (options.split, "split.column"),
+        (options.question, "options.question"),
+    ]
+    return [(name, key) for name, key in single if name] + [(name, "options.meta") for name in options.meta]
+
+
+def _check_columns(table: str, header: Sequence[str], options: Options) -> None:
+    twice = [name for name, count in Counter(header).items() if count > 1]
+    if twice:
+        raise DataError(f"{table} has two columns named {twice[0]!r}; rename one.")
+    missing = []
+    for name, key in _wanted(options):
+        if name not in header:
+            near = difflib.get_close_matches(name, header, n=1)
+            missing.append(f"no column {name!r} (data.{key})" + (f", did you mean {near[0]!r}?" if near else ""))
+    if missing:
+        columns = ", ".join(header) or "nothing"
+        raise DataError(
+            f"{table} has {'; '.join(missing)}. Its header has: {columns}. Name the columns in the data.* keys."
+        )
+
+
+def _package(name: str) -> Any:
+    """The module `_NAME.py` beside this file that knows how an installed package lays out its data."""
+    return importlib.import_module(f"data_adapters._{name.replace('-', '_')}")

@@ -1,0 +1,203 @@
+"""Between adapters and stages: options, labels, and the lines of `data/*.jsonl`."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_adapters import image_folder
+from finetune import named, pixels
+from finetune.config import Config, DataConfig
+from finetune.convert import to_dataclass
+from finetune.errors import ConfigError, DataError
+from finetune.example import BadRow, Box, Example, ImageRef, Message
+from finetune.rundir import Json, RunDir, read_json, read_jsonl, sha256_file
+
+
+@dataclasses.dataclass(frozen=True)
+class _Common:
+    """Options that every adapter has: raw label -> label of the task."""
+
+    relabel: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def options(data: DataConfig) -> Any:
+    """The adapter's own `Options`, from `data.options`, `data.group` and `data.split.column`.
+
+    Raises:
+        ConfigError: an unknown key or a wrong value; all of them.
+    """
+    cls = named.load("adapter", data.adapter).Options
+    tree = {name: value for name, value in data.options.items() if name != "relabel"}
+    known = {entry.name for entry in dataclasses.fields(cls)}
+    given = {"group": ("data.group", data.group), "split": ("data.split.column", data.split.column)}
+    problems = [
+        f"data.options.{name}: say it as {key} instead" for name, (key, _) in given.items() if name in data.options
+    ]
+    problems += [
+        f"{key}: the adapter {data.adapter} takes none, got {value!r}; leave it out"
+        for name, (key, value) in given.items()
+        if value is not None and name not in known
+    ]
+    window = tree.get("window")
+    if isinstance(window, list) and (len(window) != 2 or window[0] == window[1]):
+        problems.append(f"data.options.window: got {window}, expected [LOW,HIGH], two different raw values")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    tree |= {name: value for name, (_, value) in given.items() if value is not None}
+    return to_dataclass(tree, cls, "data.options")
+
+
+def relabelling(data: DataConfig) -> dict[str, str]:
+    """`data.options.relabel`: raw label -> label of the task; empty = labels stay as they are."""
+    return to_dataclass({"relabel": data.options.get("relabel", {})}, _Common, "data.options").relabel
+
+
+def source_path(data: DataConfig) -> Path | None:
+    """`data.path` as a path, `~` expanded."""
+    return Path(data.path).expanduser() if data.path is not None else None
+
+
+def image_root(config: Config, run: RunDir) -> Path:
+    """The folder that `ImageRef.path` is relative to.
+
+    Raises:
+        DataError: the source is not there.
+    """
+    adapter = named.load("adapter", config.data.adapter)
+    if adapter.WRITES_IMAGES:
+        return run.data
+    root: Path = adapter.locate(source_path(config.data), options(config.data))
+    return root
+
+
+def examples(config: Config, images: Path) -> Iterator[Example | BadRow]:
+    """Streams the source: the adapter's examples with labels renamed and checked; messages are not filled yet.
+
+    Args:
+        config: its `data` and `task` sections count.
+        images: folder for adapters that write their images.
+    """
+    adapter = named.load("adapter", config.data.adapter)
+    relabel = relabelling(config.data)
+    for item in adapter.read(source_path(config.data), options(config.data), images):
+        yield item if isinstance(item, BadRow) else _checked(item, relabel, config.task.labels)
+
+
+def _checked(example: Example, relabel: dict[str, str], labels: Sequence[str]) -> Example | BadRow:
+    raw = example.target
+    if relabel and raw not in relabel:
+        reason = (
+            f"label {raw!r} has no entry in data.options.relabel, which has {', '.join(map(repr, sorted(relabel)))}"
+        )
+        return BadRow(example.row, example.images[0].path, reason)
+    target = relabel.get(raw, raw)
+    if labels and target not in labels:
+        hint = "correct the row, add it to task.labels, or map it with data.options.relabel"
+        reason = f"label {target!r} is none of task.labels ({', '.join(map(repr, labels))}): {hint}"
+        return BadRow(example.row, example.images[0].path, reason)
+    return dataclasses.replace(example, target=target) if target != raw else example
+
+
+def unlabelled(config: Config, folder: Path) -> Iterator[Example]:
+    """Every image below `folder`, sorted by path, read by the rules (frame, window) of the run's adapter.
+
+    `target` is empty; `id` is the path relative to `folder`, which is also the image root.
+
+    Raises:
+        DataError: the folder is missing, holds no image, or something in it cannot be read as one.
+    """
+    adapter = named.load("adapter", config.data.adapter)
+    chosen = options(config.data)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; expected one that holds images.")
+    count = 0
+    for item in image_folder.scan(folder):
+        if isinstance(item, BadRow):
+            raise DataError(f"{folder / item.path} {item.reason}.")
+        count += 1
+        yield Example(item, (adapter.image(item, chosen),), "", item, row=item)
+    if not count:
+        raise DataError(f"{folder} holds no images ({', '.join(sorted(pixels.SUFFIXES))}).")
+
+
+def source_digest(config: Config) -> str:
+    """Sha256 over everything the adapter yields and the bytes of the images it names, as hex.
+
+    For adapters that write their images the options say it all, so only a given `data.path` file is hashed.
+
+    Raises:
+        DataError: the source is not there.
+    """
+    whole = hashlib.sha256()
+    path = source_path(config.data)
+    if named.load("adapter", config.data.adapter).WRITES_IMAGES:
+        return sha256_file(path) if path is not None and path.is_file() else whole.hexdigest()
+    root: Path = named.load("adapter", config.data.adapter).locate(path, options(config.data))
+    for item in examples(config, root):
+        row = dataclasses.asdict(item)
+        refs = item.images if isinstance(item, Example) else ()
+        row["sha256"] = [_file_digest(root, ref) for ref in refs]
+        whole.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+    return whole.hexdigest()
+
+
+def _file_digest(root: Path, ref: ImageRef) -> str:
+    try:
+        return sha256_file(pixels.check(root, ref.path))
+    except (DataError, OSError) as error:
+        return f"unreadable: {error}"  # `prepare` reports it, with its row; here it only has to change the digest
+
+
+def to_row(example: Example) -> Json:
+    """The line of `data/{train,val,test}.jsonl` that stands for an example."""
+    row = dataclasses.asdict(example)
+    return {name: row[name] for name in _KEYS}
+
+
+_KEYS = ("id", "images", "messages", "target", "rejected", "boxes", "group", "meta", "row")
+
+
+def read_split(path: Path) -> list[Example]:
+    """Reads `data/{train,val,test}.jsonl` back; `split` is the file's name.
+
+    Raises:
+        DataError: the file is not there.
+    """
+    if not path.exists():
+        raise DataError(f"{path} does not exist; run the stage prepare first.")
+    return [_to_example(row, path.stem) for row in read_jsonl(path)]
+
+
+def _to_example(row: Json, split: str) -> Example:
+    boxes = row["boxes"]
+    return Example(
+        id=row["id"],
+        images=tuple(_to_ref(ref) for ref in row["images"]),
+        target=row["target"],
+        group=row["group"],
+        messages=tuple(Message(**message) for message in row["messages"]),
+        split=split,
+        rejected=row["rejected"],
+        boxes=None if boxes is None else tuple(Box(**box) for box in boxes),
+        meta=row["meta"],
+        row=row["row"],
+    )
+
+
+def _to_ref(ref: Json) -> ImageRef:
+    window = ref["window"]
+    return ImageRef(ref["path"], ref["member"], ref["frame"], (window[0], window[1]) if window else None)
+
+
+def labels(run: RunDir) -> tuple[str, ...]:
+    """The closed answers of a prepared run, in their order.
+
+    Raises:
+        DataError: the run is not prepared.
+    """
+    if not run.summary.exists():
+        raise DataError(f"{run.summary} does not exist; run the stage prepare first.")
+    return tuple(read_json(run.summary)["labels"])

@@ -1,0 +1,192 @@
+"""The one place that decodes an image: path safety, caps before decode, EXIF, colour, windows, digests.
+
+What leaves here is RGB, 8 bits a channel, upright. Stated conversions: alpha is laid over white; CMYK, YCbCr, LAB and
+palettes go through Pillow's own conversion; raw values of more than 8 bits need `ImageRef.window`.
+"""
+
+import hashlib
+import os
+import re
+import stat
+import struct
+import warnings
+import zlib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from finetune.errors import DataError
+from finetune.example import ImageRef
+
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
+"""Decoders that may run on private data; everything else Pillow knows is never tried."""
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"})
+"""File name endings (lower case) that a folder scan takes for images."""
+
+MAX_PIXELS = 2**26
+MAX_SIDE_PX = 20_000
+_BACKGROUND = (255, 255, 255, 255)
+_DEEP_MODES = ("I", "F")
+_URL = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|(?:data|file|javascript):)", re.IGNORECASE)
+_UNDECODABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+"""What Pillow's decoders raise on damaged files."""
+
+# Pillow only warns above 89 megapixels; this makes the warning an error before a byte is decoded.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
+
+def check(root: Path, relative: str) -> Path:
+    """Resolves a path of a row below `root`, without opening it.
+
+    Raises:
+        DataError: it is a URL, absolute, climbs out (`..` or a link), is missing, empty, or no regular file.
+    """
+    shown = repr(relative)
+    if not relative.strip() or "\0" in relative:
+        raise DataError(f"image path {shown} is empty or holds a NUL; expected a path relative to {root}.")
+    if _URL.match(relative):
+        raise DataError(
+            f"image path {shown} is a URL; nothing is fetched. Save the image below {root} and name that file."
+        )
+    if PurePosixPath(relative).is_absolute() or PureWindowsPath(relative).drive or relative.startswith("\\"):
+        raise DataError(f"image path {shown} is absolute; expected a path relative to {root}.")
+    if ".." in PurePosixPath(relative).parts or ".." in PureWindowsPath(relative).parts:
+        raise DataError(f"image path {shown} climbs with '..'; expected a path below {root}.")
+    try:
+        place = Path(os.path.realpath(root / relative))
+        status = place.stat()
+    except (OSError, ValueError) as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        raise DataError(f"image {shown} {reason}; looked below {root}.") from error
+    if not place.is_relative_to(os.path.realpath(root)):
+        raise DataError(f"image {shown} is a link out of {root}, to {place}; copy the file there instead.")
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"image {shown} is a {_kind(status.st_mode)}, expected a regular file.")
+    if status.st_size == 0:
+        raise DataError(f"image {shown} is empty (0 bytes).")
+    return place
+
+
+def _kind(mode: int) -> str:
+    names = {stat.S_IFDIR: "directory", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
+    return names.get(stat.S_IFMT(mode), "device")
+
+
+def load(root: Path, ref: ImageRef) -> Image.Image:
+    """Decodes an image completely: RGB, uint8, upright by its EXIF orientation.
+
+    Args:
+        root: the run's image root; `ref.path` must stay below it.
+        ref: path, frame and window.
+
+    Raises:
+        DataError: the path is unsafe, the file damaged, too large, of another format, of several frames without a rule,
+            or of more than 8 bits without a window. Names the path.
+    """
+    place = check(root, ref.path)
+    if ref.member is not None:
+        raise DataError(f"image {ref.path!r}: member {ref.member!r} is named, but images inside archives are not read.")
+    try:
+        with Image.open(place, formats=FORMATS) as image:
+            _check_size(image, ref.path)
+            _choose_frame(image, ref)
+            _check_size(image, ref.path)
+            _check_depth(image, ref)
+            image.load()
+            return ImageOps.exif_transpose(_to_rgb(image, ref))
+    except UnidentifiedImageError as error:
+        raise DataError(f"image {ref.path!r} is none of the formats read here ({', '.join(FORMATS)}).") from error
+    except _UNDECODABLE as error:
+        raise DataError(f"image {ref.path!r} cannot be decoded: {error or type(error).__name__}.") from error
+
+
+def _check_size(image: Image.Image, path: str) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
+        raise DataError(
+            f"image {path!r} is {width} x {height} pixels; at most {MAX_PIXELS:,} pixels and {MAX_SIDE_PX:,} a side "
+            "are decoded. Cut it into tiles or scale it down."
+        )
+
+
+def _choose_frame(image: Image.Image, ref: ImageRef) -> None:
+    if ref.frame is None:
+        try:
+            image.seek(1)
+        except EOFError:
+            return
+        raise DataError(
+            f"image {ref.path!r} holds several frames or pages; say which one with data.options.frame (0 is the first)."
+        )
+    try:
+        image.seek(ref.frame)
+    except EOFError as error:
+        raise DataError(f"image {ref.path!r} has no frame {ref.frame} (counting from 0).") from error
+
+
+def _check_depth(image: Image.Image, ref: ImageRef) -> None:
+    """Refuses colour images of 16 bits a channel, which Pillow cuts to the upper 8 without a word."""
+    layouts = " ".join(str(part.args) for part in image.tile)  # type: ignore[attr-defined]
+    if image.mode in ("RGB", "RGBA", "LA") and ";16" in layouts and ref.window != (0, 65535):
+        raise DataError(
+            f"image {ref.path!r} has 16 bits a channel in colour, of which only the upper 8 can be read. Say "
+            "data.options.window=[0,65535] to accept that, or convert it to 8 bits."
+        )
+
+
+def _to_rgb(image: Image.Image, ref: ImageRef) -> Image.Image:
+    if image.mode in _DEEP_MODES or image.mode.startswith("I;"):
+        return _windowed(image, ref)
+    if image.has_transparency_data:
+        upper = image.convert("RGBA")
+        return _keep_exif(
+            image, Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), upper).convert("RGB")
+        )
+    return _keep_exif(image, image.convert("RGB"))
+
+
+def _windowed(image: Image.Image, ref: ImageRef) -> Image.Image:
+    values = np.asarray(image, dtype=np.float64)
+    finite = values[np.isfinite(values)]
+    if finite.size < values.size:
+        raise DataError(f"image {ref.path!r} holds {values.size - finite.size} values that are not finite numbers.")
+    if ref.window is None:
+        raise DataError(
+            f"image {ref.path!r} has raw values from {finite.min():g} to {finite.max():g} (mode {image.mode}), more "
+            "than 8 bits hold. Say which range is black to white: data.options.window=[LOW,HIGH]."
+        )
+    low, high = ref.window
+    scaled = np.clip((values - low) / (high - low), 0.0, 1.0) * 255.0
+    return _keep_exif(image, Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB"))
+
+
+def _keep_exif(source: Image.Image, converted: Image.Image) -> Image.Image:
+    """Carries the orientation over a conversion that lost it, so that it can be applied once, at the end."""
+    orientation = source.getexif().get(0x0112, 1)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    converted.info = {"exif": exif.tobytes()} if orientation != 1 else {}
+    return converted
+
+
+def digest(images: Sequence[Image.Image]) -> str:
+    """Sha256 over the ordered sha256 digests of size and decoded RGB pixels, as hex."""
+    whole = hashlib.sha256()
+    for image in images:
+        rgb = image if image.mode == "RGB" else image.convert("RGB")
+        whole.update(hashlib.sha256(b"RGB %d %d\n" % rgb.size + rgb.tobytes()).digest())
+    return whole.hexdigest()

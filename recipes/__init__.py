@@ -1,0 +1,1 @@
+"""Package data; a Python package only so that editable installs find it."""
