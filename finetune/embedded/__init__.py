@@ -1,0 +1,1 @@
+"""The small open vision-language model that ships with the package, and the script that trains it."""
