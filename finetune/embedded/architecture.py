@@ -4,7 +4,7 @@ Idefics3 rather than SmolVLM because its processor needs no video part, so `Auto
 """
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import torch
 from transformers import Idefics3Config, Idefics3ForConditionalGeneration
@@ -23,7 +23,7 @@ def build_config(
     vocab_size: int, image_token_id: int, pad_id: int, bos_id: int, eos_id: int, vision_layers: int = 5
 ) -> Idefics3Config:
     """Configuration of the whole model; `vision_layers` is lowered by tests only."""
-    special = {"pad_token_id": pad_id, "bos_token_id": bos_id, "eos_token_id": eos_id}
+    special: dict[str, Any] = {"pad_token_id": pad_id, "bos_token_id": bos_id, "eos_token_id": eos_id}
     return Idefics3Config(
         vision_config={
             "hidden_size": VISION_WIDTH,

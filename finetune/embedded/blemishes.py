@@ -85,7 +85,7 @@ def _disc(x: float, y: float, radius: float, squash: float, angle: float) -> Gre
     """Signed distance-like field `[128, 128]`: below 1 inside an ellipse of mean radius `radius`."""
     dx, dy = _COLUMN - x, _ROW - y
     u, v = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
-    return np.hypot(u / (radius * squash), v * squash / radius)
+    return np.asarray(np.hypot(u / (radius * squash), v * squash / radius))
 
 
 def _spot(field: Grey, rng: Rng, x: float, y: float, size: float, strength: float) -> Mask:
@@ -109,7 +109,7 @@ def _hole(field: Grey, rng: Rng, x: float, y: float, size: float, strength: floa
         rim = np.exp(-(((shape - 1.1) * radius / 1.2) ** 2)) * ((_COLUMN - x) + (_ROW - y) > 0)
         field += 0.2 * strength * rim
     field *= 1 - cover * (0.7 + 0.3 * strength)
-    return cover > 0.5
+    return np.asarray(cover > 0.5)
 
 
 def _stain(field: Grey, rng: Rng, x: float, y: float, size: float, strength: float) -> Mask:

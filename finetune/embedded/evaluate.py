@@ -63,14 +63,16 @@ SKILLS: Final[dict[str, Callable[[Surface, Rng], Question | None]]] = {
 
 def load(folder: Path) -> tuple[Idefics3ForConditionalGeneration, Idefics3Processor]:
     """Model in bf16 and processor from a folder, through the Auto classes and without the network."""
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.bfloat16, local_files_only=True).eval()
-    return model, AutoProcessor.from_pretrained(folder, local_files_only=True)
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.bfloat16, local_files_only=True)
+    processor = AutoProcessor.from_pretrained(folder, local_files_only=True)  # type: ignore[no-untyped-call]
+    model.train(False)
+    return model, processor
 
 
 def prompt_text(processor: Idefics3Processor, question: str) -> str:
     """The chat template around one image and one question, up to where the answer starts."""
-    content = [{"type": "image"}, {"type": "text", "text": question}]
-    return str(processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True))
+    chat: list[Any] = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
+    return str(processor.apply_chat_template(chat, add_generation_prompt=True))
 
 
 @torch.no_grad()
@@ -82,9 +84,10 @@ def generate(
     images = [[surface.image()] for surface, _ in asked]
     batch = processor(text=texts, images=images, padding=True, padding_side="left", return_tensors="pt")
     batch["pixel_values"] = batch["pixel_values"].to(model.dtype)
-    out = model.generate(**batch, max_new_tokens=12, do_sample=False)
+    out = model.generate(**batch, max_new_tokens=12, do_sample=False)  # type: ignore[misc]
     new = out[:, batch["input_ids"].shape[1] :]
-    return [text.strip() for text in processor.batch_decode(new, skip_special_tokens=True)]
+    texts = processor.batch_decode(new, skip_special_tokens=True)  # type: ignore[no-untyped-call]
+    return [text.strip() for text in texts]
 
 
 @torch.no_grad()

@@ -48,7 +48,7 @@ def noise_pool() -> dict[str, Grey]:
 def grain_pool() -> list[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
     """Crystal grain maps `[256, 256]` (label of each pixel) with their boundaries."""
     rng = np.random.default_rng(20_240_118)
-    pixels = np.stack(np.mgrid[0:256, 0:256], axis=-1).reshape(-1, 2).astype(np.float64)
+    pixels = np.indices((256, 256)).reshape(2, -1).T.astype(np.float64)
     maps = []
     for grains in (20, 35, 60, 60, 100, 100, 160, 160, 260, 260, 400, 600):
         stretch = np.array([1.0, rng.uniform(0.35, 1.0)])
@@ -128,7 +128,7 @@ def _busbars(field: Grey, rng: Rng, bars: int, phase: float) -> None:
 
 def _crystal_wafer(rng: Rng) -> Grey:
     field = rng.uniform(0.35, 0.65) + grains(rng, rng.uniform(0.05, 0.14), rng.uniform(0.0, 0.15))
-    return (field + rng.uniform(0.0, 0.04) * noise("soft", rng)).astype(np.float32)
+    return np.asarray(field + rng.uniform(0.0, 0.04) * noise("soft", rng), np.float32)
 
 
 def _brushed_metal(rng: Rng) -> Grey:
@@ -136,7 +136,7 @@ def _brushed_metal(rng: Rng) -> Grey:
     field = rng.uniform(0.45, 0.7) + rng.uniform(0.04, 0.1) * cut(streak, rng, turn=False)
     glint = rng.uniform(0, 0.15) * np.exp(-(((_YY - rng.uniform(0, 1)) / rng.uniform(0.15, 0.4)) ** 2))
     field = (field + glint + 0.015 * noise("white", rng)).astype(np.float32)
-    return field.T if rng.random() < 0.5 else field
+    return np.asarray(field.T if rng.random() < 0.5 else field)
 
 
 def _rolled_steel(rng: Rng) -> Grey:
@@ -144,7 +144,7 @@ def _rolled_steel(rng: Rng) -> Grey:
     field += rng.uniform(0.03, 0.07) * noise("soft", rng)
     lines = noise_pool()["white"][rng.integers(0, 512)][:SIDE]
     field += rng.uniform(0.02, 0.05) * ndimage.uniform_filter1d(lines, int(rng.integers(2, 7)))[None, :]
-    return field.astype(np.float32)
+    return np.asarray(field, np.float32)
 
 
 def _cloth(rng: Rng) -> Grey:
@@ -153,7 +153,7 @@ def _cloth(rng: Rng) -> Grey:
     across = (_YY * np.cos(angle) - _XX * np.sin(angle)) * SIDE + 0.5 * noise("smooth", rng)
     weave = np.sin(2 * np.pi * along / period) * np.sin(2 * np.pi * across / (period * rng.uniform(0.8, 1.25)))
     field = rng.uniform(0.35, 0.7) + rng.uniform(0.06, 0.15) * weave + rng.uniform(0.01, 0.04) * noise("white", rng)
-    return field.astype(np.float32)
+    return np.asarray(field, np.float32)
 
 
 def _wood(rng: Rng) -> Grey:
@@ -161,19 +161,19 @@ def _wood(rng: Rng) -> Grey:
     rings = np.sin(2 * np.pi * rng.uniform(4, 12) * bend)
     field = rng.uniform(0.4, 0.65) + rng.uniform(0.05, 0.11) * rings
     field += rng.uniform(0.02, 0.06) * cut(noise_pool()["fibre"], rng, turn=False)
-    return (field.T if rng.random() < 0.5 else field).astype(np.float32)
+    return np.asarray(field.T if rng.random() < 0.5 else field, np.float32)
 
 
 def _concrete(rng: Rng) -> Grey:
     field = rng.uniform(0.4, 0.7) + rng.uniform(0.05, 0.1) * noise("cloud", rng)
     field += rng.uniform(0.02, 0.06) * noise("white", rng)
     pits = np.clip(noise("grain", rng) - rng.uniform(1.2, 2.0), 0, 1)
-    return (field - rng.uniform(0.05, 0.25) * pits).astype(np.float32)
+    return np.asarray(field - rng.uniform(0.05, 0.25) * pits, np.float32)
 
 
 def _painted_panel(rng: Rng) -> Grey:
     field = rng.uniform(0.3, 0.8) + rng.uniform(0.0, 0.04) * noise("smooth", rng)
-    return (field + rng.uniform(0.0, 0.012) * noise("blotch", rng)).astype(np.float32)
+    return np.asarray(field + rng.uniform(0.0, 0.012) * noise("blotch", rng), np.float32)
 
 
 def _ceramic_tile(rng: Rng) -> Grey:
@@ -184,7 +184,7 @@ def _ceramic_tile(rng: Rng) -> Grey:
     grout = (cell_y < wide * tiles) | (cell_x < wide * tiles)
     gloss = rng.uniform(0.0, 0.08) * (cell_x + cell_y - 1)
     step = rng.uniform(0.12, 0.35) * rng.choice([-1.0, 1.0], p=[0.75, 0.25])
-    return np.where(grout, field + step + 0.03 * noise("white", rng), field + gloss).astype(np.float32)
+    return np.asarray(np.where(grout, field + step + 0.03 * noise("white", rng), field + gloss), np.float32)
 
 
 # The order is the numbering used by the training heads: append only.

@@ -63,7 +63,8 @@ class Plan:
 
 def new_model(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Idefics3ForConditionalGeneration:
     """The untrained model in bf16, fitted to the tokenizer."""
-    pad, bos, eos, image = (tokenizer.convert_tokens_to_ids(token) for token in (PAD, BOS, EOS, IMAGE))
+    vocabulary = tokenizer.get_vocab()
+    pad, bos, eos, image = (vocabulary[token] for token in (PAD, BOS, EOS, IMAGE))
     model = build_model(build_config(len(tokenizer), image, pad, bos, eos, plan.vision_layers), plan.seed).bfloat16()
     model.set_attn_implementation("bf16_full")
     return model

@@ -160,4 +160,4 @@ def _photograph(field: Grey, rng: Rng, surface: str) -> NDArray[np.uint8]:
         grey = (field * 255 + 0.5).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     tint = rng.uniform(0.65, 1.1, 3).astype(np.float32)
-    return (np.clip(field[..., None] * tint, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
+    return np.asarray(np.clip(field[..., None] * tint, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)

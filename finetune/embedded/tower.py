@@ -5,7 +5,7 @@ end. Supervision for every patch is what makes this quick: from pooled labels al
 first 20,000 images.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -49,7 +49,8 @@ def encode(tower: Idefics3VisionTransformer, pixels: Tensor) -> Tensor:
     scaled = ((pixels.float() / 255.0 - 0.5) / 0.5).to(dtype)
     mask = torch.ones(pixels.shape[0], GRID, GRID, dtype=torch.bool)
     embedded = tower.embeddings(scaled, mask)
-    return tower.post_layernorm(tower.encoder(inputs_embeds=embedded, attention_mask=None).last_hidden_state)
+    hidden: Tensor = tower.encoder(inputs_embeds=embedded, attention_mask=None).last_hidden_state
+    return cast(Tensor, tower.post_layernorm(hidden))
 
 
 def pixel_tensor(surface: Surface) -> Tensor:
