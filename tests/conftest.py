@@ -46,3 +46,20 @@ def no_egress():
     guard.ATTEMPTS.clear()
     yield
     assert guard.ATTEMPTS == [], f"connections off this machine: {guard.ATTEMPTS}"
+
+
+@pytest.fixture(scope="session")
+def _built(tmp_path_factory) -> Path:
+    import built_run
+
+    return built_run.build(tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture
+def built(_built, tmp_path) -> Path:
+    """A run directory with data and a random adapter, beside its images and base: a copy for this test."""
+    shutil.copytree(_built.parent, tmp_path / "site")
+    run = tmp_path / "site" / _built.name
+    config = (run / "config.yaml").read_text(encoding="utf-8")
+    (run / "config.yaml").write_text(config.replace(str(_built.parent), str(run.parent)), encoding="utf-8")
+    return run

@@ -9,7 +9,7 @@ import pytest
 
 import finetune
 from finetune import __main__ as cli
-from finetune import compose, named
+from finetune import compose, dataset, named
 
 ROOT = Path(finetune.__file__).resolve().parents[1]
 PAGES = sorted(
@@ -57,6 +57,7 @@ def test_documented_command_composes(page, arguments):
         return
     config = compose.compose(given)
     assert config.recipe or config.data.path, page
+    dataset.options(config.data)
 
 
 def test_the_readme_has_commands_of_every_kind():

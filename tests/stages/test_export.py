@@ -1,0 +1,145 @@
+import json
+import stat
+
+import built_run
+import peft
+import pytest
+import torch
+import yaml
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from finetune import dataset, models
+from finetune.encoding import Encoder
+from finetune.errors import DataError, IntegrityError
+from finetune.example import Example
+from finetune.rundir import RunDir, read_json
+from finetune.stages import export
+
+
+def inputs(run: RunDir) -> dict[str, torch.Tensor]:
+    config = built_run.load(run.root)
+    base = models.load(config)
+    examples = dataset.read_split(run.parts(0)[0].split("test"))[:3]
+    pictures = [[dataset.pixels.load(dataset.image_root(config, run), r) for r in e.images] for e in examples]
+    return Encoder(base.processor, base.family).prompts(examples, pictures)
+
+
+def logits(model, batch) -> torch.Tensor:
+    with torch.no_grad():
+        return model.eval()(**batch).logits[:, -1]
+
+
+def test_adapter_and_merged_load_with_plain_libraries_and_answer_alike(built):
+    run = RunDir(built)
+    files = export.run(built_run.load(built), run)
+    base = AutoModelForImageTextToText.from_pretrained(built.parent / "base", dtype=torch.float32)
+    merged = AutoModelForImageTextToText.from_pretrained(built / "export/merged", dtype=torch.float32)
+    batch = inputs(run)
+    untouched = logits(base, batch)
+    adapted = logits(PeftModel.from_pretrained(base, built / "export/adapter"), batch)
+    torch.testing.assert_close(logits(merged, batch), adapted, rtol=1e-4, atol=1e-4)
+    assert (adapted - untouched).abs().max() > 0.1
+    processor = AutoProcessor.from_pretrained(built / "export/merged")
+    assert processor.chat_template == AutoProcessor.from_pretrained(built.parent / "base").chat_template
+    assert {f.relative_to(built).as_posix() for f in files} >= {
+        "export/README.md",
+        "export/parity.json",
+        "export/adapter/finetune.json",
+        "export/adapter/adapter_model.safetensors",
+        "export/merged/model.safetensors",
+        "export/merged/tokenizer.json",
+    }
+    assert {stat.S_IMODE(f.stat().st_mode) for f in files} == {0o640}
+    assert not list(built.glob("export/.*"))
+
+
+def test_parity_is_measured_on_the_file_that_is_published(built):
+    run = RunDir(built)
+    export.run(built_run.load(built), run)
+    parity = read_json(built / "export/parity.json")
+    n = len(dataset.read_split(run.parts(0)[0].split("test")))
+    assert (parity["n"], parity["answers_equal"], parity["dtype"]) == (n, n, "float32")
+    assert 0 < parity["max_abs_logit_difference"] < 1e-3 <= parity["tolerance"]
+    assert parity["evaluated"] is None
+
+
+def test_weights_that_answer_otherwise_are_not_published(built, monkeypatch):
+    run = RunDir(built)
+    export.run(built_run.load(built), run)
+    monkeypatch.setattr(peft.PeftModel, "merge_and_unload", lambda model: model.unload())
+    with pytest.raises(IntegrityError, match=r"merged weights are not the adapter.*deploy export/adapter") as caught:
+        export.run(built_run.load(built), run)
+    assert str(built / "export/parity.json") in str(caught.value)
+    assert not (built / "export/merged").exists(), "the former one would pass for this one"
+    assert read_json(built / "export/parity.json")["max_abs_logit_difference"] > 0.1
+
+
+def test_weights_that_are_not_finite_are_not_published(built):
+    file = built / "train/adapter/adapter_model.safetensors"
+    weights = load_file(file)
+    next(w for name, w in weights.items() if "lora_B" in name)[0, 0] = float("nan")
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(IntegrityError, match=r"not finite, the first is model\.text_model"):
+        export.run(built_run.load(built), RunDir(built))
+    assert not (built / "export/merged").exists()
+
+
+def test_answers_are_compared_with_those_of_the_evaluation(built):
+    run, config = RunDir(built), built_run.load(built, "method=qlora")
+    test = dataset.read_split(run.parts(0)[0].split("test"))
+    built_run.evaluated(run, {example.id: "neither" for example in test})
+    export.run(config, run)
+    assert read_json(built / "export/parity.json")["evaluated"] == {
+        "n": len(test),
+        "answers_equal": 0,
+        "quantise": "nf4",
+    }
+    card = (built / "export/README.md").read_text(encoding="utf-8")
+    assert f"| same answers as in the evaluation | 0 of {len(test)} (made with a 4-bit base; these weights are" in card
+
+
+def test_folds_have_no_adapter_to_export(built, capsys):
+    assert export.run(built_run.load(built, "data.folds=3"), RunDir(built)) == []
+    assert "3 folds trained as many adapters" in capsys.readouterr().err
+    assert not (built / "export").exists()
+
+
+def test_nothing_to_compare_on(built):
+    (built / "data/test.jsonl").write_text("", encoding="utf-8")
+    with pytest.raises(DataError, match="the test split is empty"):
+        export.run(built_run.load(built), RunDir(built))
+
+
+def test_a_changed_adapter_changes_what_the_stage_reads(built):
+    run, config = RunDir(built), built_run.load(built)
+    before = export.reads(config, run)
+    json.dumps(before)
+    (built / "train/adapter/finetune.json").write_text("{}", encoding="utf-8")
+    after = export.reads(config, run)
+    changed = {name for name in before["files"] if before["files"][name] != after["files"][name]}
+    assert changed == {"train/adapter/finetune.json"}
+    assert export.sources(config) == {}
+
+
+@pytest.mark.parametrize(("count", "ids"), [(1, [0]), (64, list(range(64))), (130, list(range(0, 128, 2)))])
+def test_held_out_examples_are_spread_over_the_split(count, ids):
+    test = [Example(str(number), (), "x", "g") for number in range(count)]
+    assert [int(example.id) for example in export._held_out(test)] == ids
+
+
+def test_card_tells_measured_from_configured_and_missing(built):
+    run = RunDir(built)
+    test = dataset.read_split(run.parts(0)[0].split("test"))
+    built_run.evaluated(run, {example.id: example.target for example in test})
+    export.run(built_run.load(built), run)
+    front, card = (built / "export/README.md").read_text(encoding="utf-8").split("---\n", 2)[1:]
+    assert yaml.safe_load(front)["pipeline_tag"] == "image-text-to-text"
+    assert "| tuned: accuracy | 0.750 (95 % interval 0.500 to 0.875) | measured |" in card
+    assert "| tuned-base: difference in accuracy | 0.250 (95 % interval 0.125 to 0.375) | measured |" in card
+    assert "| trained parameters | 20 of 2,000 | measured |" in card
+    assert "| optimiser steps | 3 | measured |" in card
+    assert "| labels | no defect, scratch | measured |" in card
+    assert "| intended use |  | missing |" in card
+    assert "**Draft.** 5 required fields are missing: intended use" in card.splitlines()[3]
