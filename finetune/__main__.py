@@ -13,7 +13,7 @@ from finetune.errors import UserError
 
 VERBS = {
     "show": "show recipes|models|adapters|tasks [NAME]: what there is, one line each; NAME in detail",
-    "predict": "predict RUN --images PATH [--question TEXT]: the tuned model on new images, JSON lines on standard output",
+    "predict": "predict RUN --images PATH [--question TEXT]: the tuned model on new images, as JSON lines",
     "verify": "verify RUN: checks every hash and the audit chain of a run",
 }
 
@@ -104,8 +104,8 @@ def _help() -> str:
         blocks += [f"  {name:<16} {headline(file)}" for name, file in options.items()]
     blocks += ["\nKeys: KEY=VALUE (default)", *_key_lines(Config, "")]
     blocks += [
-        "\nProgress goes to standard error, results to standard output. Exit codes: 0 done, 2 config, 3 data, 4 gate failed,",
-        "5 integrity, 6 egress refused, 7 resources, 75 interrupted (the same command continues).",
+        "\nProgress goes to standard error, results to standard output. Exit codes: 0 done, 2 config, 3 data,",
+        "4 gate failed, 5 integrity, 6 egress refused, 7 resources, 75 interrupted (the same command continues).",
     ]
     return "\n".join(blocks)
 

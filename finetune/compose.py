@@ -34,7 +34,9 @@ Tree = dict[str, Any]
 VOLATILE = ("run", "stages", "network", "hardware", "evaluate", "report")
 
 # Shapes of well-known credentials: Hydra would write them to disk with the overrides.
-SECRET = re.compile(r"\b(sk-[\w-]{16,}|hf_\w{16,}|AKIA[A-Z0-9]{12,}|AIza[\w-]{20,}|gh[pousr]_\w{16,}|xox[bp]-[\w-]{10,})")
+SECRET = re.compile(
+    r"\b(sk-[\w-]{16,}|hf_\w{16,}|AKIA[A-Z0-9]{12,}|AIza[\w-]{20,}|gh[pousr]_\w{16,}|xox[bp]-[\w-]{10,})"
+)
 
 
 def bundled(name: str) -> Path:
@@ -46,7 +48,7 @@ def bundled(name: str) -> Path:
 
 
 def recipes() -> dict[str, Path]:
-    """Recipe name -> file: the shipped ones, then those in the folder `FINETUNE_RECIPES`, which may not replace them."""
+    """Recipe name -> file: the shipped ones, and those in `FINETUNE_RECIPES`, which may not replace them."""
     own = os.environ.get("FINETUNE_RECIPES")
     folders = [Path(own)] if own else []
     found = {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
@@ -142,8 +144,14 @@ def _parse(text: str, found: list[str]) -> Override | None:
     key, _, value = text.partition("=")
     if text.startswith(("+", "~")):
         plain = text.lstrip("+~")
-        near = "" if plain.partition("=")[0] in dotted_keys(Config) else unknown_key(plain.partition("=")[0], dotted_keys(Config))
-        found.append(f"{text}: keys are neither added nor removed, so {text[0]!r} is not used. {near or f'Write {plain}'}")
+        near = (
+            ""
+            if plain.partition("=")[0] in dotted_keys(Config)
+            else unknown_key(plain.partition("=")[0], dotted_keys(Config))
+        )
+        found.append(
+            f"{text}: keys are neither added nor removed, so {text[0]!r} is not used. {near or f'Write {plain}'}"
+        )
         return None
     if not _:
         found.append(f"{text!r}: expected KEY=VALUE, GROUP=OPTION or one of the verbs; see `python -m finetune --help`")

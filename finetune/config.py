@@ -25,7 +25,9 @@ class RunConfig:
     """Where a run goes."""
 
     root: str = key("runs", "folder that holds the runs")
-    dir: str | None = key(None, "one exact run directory (default: run.root/RECIPE-HASH, so that a command finds its run)")
+    dir: str | None = key(
+        None, "one exact run directory (default: run.root/RECIPE-HASH, so that a command finds its run)"
+    )
     file_mode: str = key("0640", "octal mode of the files written")
 
 
@@ -60,7 +62,9 @@ class TaskConfig:
     """What is asked and what may be answered."""
 
     kind: str = key("classify", "task: a file in finetune/tasks/")
-    question: str = key("Which is it? Answer with one of: {labels}.", "the user turn, verbatim; {labels} becomes the list")
+    question: str = key(
+        "Which is it? Answer with one of: {labels}.", "the user turn, verbatim; {labels} becomes the list"
+    )
     labels: tuple[str, ...] = key((), "the closed answers, as text (empty: those found in the source)")
     synonyms: dict[str, tuple[str, ...]] = field(
         default_factory=dict, metadata={"help": "label -> other spellings that the parser accepts"}
@@ -115,7 +119,9 @@ class TrainConfig:
     accumulate: int = key(1, "forward passes an optimiser step")
     learning_rate: float = key(2e-4, "peak rate; linear warm-up, cosine decay")
     learning_rates: LearningRates = section(LearningRates)
-    precision: Literal["auto", "fp32", "bf16"] = key("auto", "auto | fp32 | bf16 (auto: fp32 on CPU, bf16 where a GPU has it)")
+    precision: Literal["auto", "fp32", "bf16"] = key(
+        "auto", "auto | fp32 | bf16 (auto: fp32 on CPU, bf16 where a GPU has it)"
+    )
     shuffle: bool = key(True, "false = the source's row order")
     augment: str = key("none", "named set of random changes to training images: none | flips | inspection")
     validate: int | Literal["epoch", "never"] = key("epoch", "task metric on validation: epoch | never | every N steps")
@@ -265,5 +271,7 @@ def _train_problems(config: Config) -> list[str]:
     if {targets.vision_tower, targets.projector, targets.language_model} == {"none"}:
         found.append("method.targets: every component is 'none', so there is nothing to train")
     if method.quantise != "none" and targets.language_model == "full":
-        found.append("method.targets.language_model=full: a 4-bit language model can only carry LoRA (attention or all)")
+        found.append(
+            "method.targets.language_model=full: a 4-bit language model can only carry LoRA (attention or all)"
+        )
     return found

@@ -50,16 +50,16 @@ def convert(value: Any, wanted: Any, where: str, problems: list[str]) -> Any:
 
 def unknown_key(where: str, menu: list[str]) -> str:
     """Words the error for a key that does not exist, with the nearest match in `menu` (dotted keys)."""
-    near = difflib.get_close_matches(where, menu, n=1, cutoff=0.6) or _same_leaf(where, menu)
+    near = _same_section(where, menu) or difflib.get_close_matches(where, menu, n=1, cutoff=0.6)
     return f"{where}: there is no such key.{f' Did you mean {near[0]}?' if near else ''}"
 
 
-def _same_leaf(where: str, menu: list[str]) -> list[str]:
-    leaves = {known.rsplit(".", 1)[-1]: known for known in menu}
-    leaf = where.rsplit(".", 1)[-1]
-    initials = {"".join(word[0] for word in name.split("_")): name for name in leaves}  # lr -> learning_rate
-    near = difflib.get_close_matches(leaf, list(leaves), n=1, cutoff=0.75) or [initials.get(leaf, "")]
-    return [leaves[name] for name in near if name]
+def _same_section(where: str, menu: list[str]) -> list[str]:
+    section, _, leaf = where.rpartition(".")
+    leaves = {known.rpartition(".")[2]: known for known in menu if known.rpartition(".")[0] == section}
+    initials = {"".join(word[0] for word in name.split("_")): name for name in reversed(leaves)}  # lr -> learning_rate
+    near = [initials[leaf]] if leaf in initials else difflib.get_close_matches(leaf, list(leaves), n=1, cutoff=0.7)
+    return [leaves[name] for name in near]
 
 
 def dotted_keys(cls: Any, where: str = "") -> list[str]:
@@ -95,9 +95,7 @@ def _to_instance(value: Any, cls: type, where: str, problems: list[str]) -> Any:
     missing = [
         name
         for name, entry in fields.items()
-        if name not in value
-        and entry.default is dataclasses.MISSING
-        and entry.default_factory is dataclasses.MISSING
+        if name not in value and entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
     ]
     problems += [f"{_join(where, name)}: is required" for name in missing]
     return None if len(problems) > before else cls(**kept)

@@ -29,7 +29,7 @@ OPT_OUTS = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "PIP_NO_INDEX": "1",
 }
-"""Telemetry and download switches of the libraries that a run may import, set under every policy but the first three."""
+"""Telemetry and download switches of the libraries that a run may import."""
 
 DOWNLOADS = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "PIP_NO_INDEX")
 """Switches that `network=allow` leaves to the user."""

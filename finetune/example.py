@@ -13,7 +13,7 @@ class ImageRef:
     """Where an image is and how to read it; pixels are decoded by `finetune.pixels` alone.
 
     Attributes:
-        path: POSIX path relative to the run's image root (`data.path`, or `RUN/data` where the adapter wrote the files).
+        path: POSIX path relative to the image root (`data.path`, or `RUN/data` where the adapter wrote the files).
         member: name inside an archive, or None.
         frame: index of the frame or slice, or None for files with one.
         window: (low, high) raw values mapped to 0..255, needed for 16-bit and float images.

@@ -80,7 +80,7 @@ class RunDir:
 
     def make(self, folder: Path) -> Path:
         """Creates a folder of the run with the mode that goes with `file_mode`, and returns it."""
-        for missing in reversed([p for p in (folder, *folder.parents) if not p.exists()]):
+        for missing in reversed([p for p in (folder, *folder.parents) if not p.is_dir()]):
             missing.mkdir(exist_ok=True)
             missing.chmod(self.file_mode | (self.file_mode & 0o444) >> 2)
         return folder
@@ -180,7 +180,9 @@ class RunDir:
         previous = "0" * 64
         for expected, entry in enumerate(read_jsonl(self.audit_file) if self.audit_file.exists() else ()):
             if entry.get("seq") != expected or entry.get("previous") != previous:
-                raise IntegrityError(f"{self.audit_file} entry {expected}: the chain is broken; the record was altered.")
+                raise IntegrityError(
+                    f"{self.audit_file} entry {expected}: the chain is broken; the record was altered."
+                )
             latest[entry["path"]] = entry["sha256"]
             previous = canonical_digest(entry)
         return latest

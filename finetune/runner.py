@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import NoReturn
@@ -35,7 +35,9 @@ def execute(config: Config, overrides: Sequence[str]) -> Path:
     try:
         run.make(run.root)
     except OSError as error:
-        raise ResourceError(f"cannot create {run.root}: {error.strerror}. Choose another run.root or run.dir.") from error
+        raise ResourceError(
+            f"cannot create {run.root}: {error.strerror}. Choose another run.root or run.dir."
+        ) from error
     with run.lock(), _terminable():
         run.audit()
         _begin(run, config, overrides)
@@ -96,10 +98,10 @@ def _advance(run: RunDir, config: Config, name: str) -> None:
             _require(run, config, stage, name, record, later[0])
         return
     wanted, sources = fingerprint(stage, config, run), canonical_digest(stage.sources(config))
-    if record.get("status") == "done" and (record["fingerprint"], record["sources"]) == (wanted, sources):
-        if _untouched(run, record["files"]):
-            print(f"{name}: unchanged, skipped", file=sys.stderr)
-            return
+    unchanged = record.get("status") == "done" and (record["fingerprint"], record["sources"]) == (wanted, sources)
+    if unchanged and _untouched(run, record["files"]):
+        print(f"{name}: unchanged, skipped", file=sys.stderr)
+        return
     if name == "train" and record and record.get("fingerprint") != wanted:
         _set_aside(run.train)
     _run_stage(run, config, stage, name, {"fingerprint": wanted, "sources": sources})
@@ -165,8 +167,10 @@ def _terminable() -> Iterator[None]:
 
 def _versions() -> dict[str, str]:
     found = {"finetune": __version__, "python": platform.python_version()}
-    installed = {dist.name.lower(): dist.version for dist in importlib.metadata.distributions()}
-    return found | {name: installed[name] for name in LIBRARIES if name in installed}
+    for name in LIBRARIES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _git_commit() -> str | None:

@@ -50,7 +50,9 @@ def _options(adapter: str) -> list[str]:
     for entry in dataclasses.fields(options):
         required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
         default = "required" if required else f"default {entry.default!r}"
-        lines.append(f"  {entry.name}: {default if entry.default is not dataclasses.MISSING or required else 'default empty'}")
+        lines.append(
+            f"  {entry.name}: {default if entry.default is not dataclasses.MISSING or required else 'default empty'}"
+        )
     return lines
 
 

@@ -1,0 +1,135 @@
+"""The runner: skipping, fingerprints, status and the audit, with small stages in place of the real ones."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from finetune import named, runner
+from finetune.config import STAGES, Config, RunConfig, TrainConfig
+from finetune.errors import ConfigError, DataError, IntegrityError, InterruptedRun, ResourceError
+from finetune.rundir import RunDir, canonical_digest, read_json
+
+
+class Stages:
+    """Five stages that write one file each; `train` reads the learning rate, the source has a version."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.source = 1
+        self.fail: dict[str, Callable[[], None]] = {}
+
+    def load(self, seam: str, name: str) -> ModuleType:
+        module: Any = ModuleType(name)
+
+        def run(config: Config, run: RunDir) -> list[Path]:
+            self.ran.append(name)
+            self.fail.get(name, lambda: None)()
+            return [run.write_text(run.root / name / "out.txt", f"{name} {config.train.learning_rate}")]
+
+        module.reads = lambda config, run: {"rate": config.train.learning_rate} if name == "train" else {}
+        module.sources = lambda config: {"version": self.source} if name == "prepare" else {}
+        module.run = run
+        typed: ModuleType = module
+        return typed
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
+    fake = Stages()
+    monkeypatch.setattr(named, "load", fake.load)
+    return fake
+
+
+def config(tmp_path: Path, rate: float = 1.0, stages: tuple[str, ...] = STAGES) -> Config:
+    return Config(
+        recipe="x", run=RunConfig(dir=str(tmp_path / "run")), train=TrainConfig(learning_rate=rate), stages=stages
+    )
+
+
+def test_a_run_is_recorded_and_then_skipped(tmp_path: Path, stages: Stages) -> None:
+    root = runner.execute(config(tmp_path), ["recipe=x"])
+    assert stages.ran == list(STAGES)
+    status = read_json(root / "run.json")
+    assert (status["status"], status["error"], status["overrides"]) == ("done", None, ["recipe=x"])
+    assert {name: s["status"] for name, s in status["stages"].items()} == dict.fromkeys(STAGES, "done")
+    assert RunDir(root).audit()["run.json"] == canonical_digest(status)
+    runner.execute(config(tmp_path), ["recipe=x"])
+    assert stages.ran == list(STAGES)
+
+
+def test_a_changed_setting_runs_its_stage_again_and_keeps_the_former_result(tmp_path: Path, stages: Stages) -> None:
+    root = runner.execute(config(tmp_path, 1.0), [])
+    stages.ran.clear()
+    runner.execute(config(tmp_path, 2.0), [])
+    assert stages.ran == ["train"]
+    assert (root / "train" / "out.txt").read_text() == "train 2.0"
+    assert (root / "train.replaced-1" / "out.txt").read_text() == "train 1.0"
+
+
+def test_a_changed_source_or_a_touched_file_runs_the_stage_again(tmp_path: Path, stages: Stages) -> None:
+    root = runner.execute(config(tmp_path), [])
+    stages.ran.clear()
+    stages.source = 2
+    runner.execute(config(tmp_path), [])
+    (root / "report" / "out.txt").write_text("touched")
+    runner.execute(config(tmp_path), [])
+    assert stages.ran == ["prepare", "report"]
+
+
+def test_a_stage_not_asked_for_must_be_there_and_match(tmp_path: Path, stages: Stages) -> None:
+    only = ("evaluate", "report")
+    with pytest.raises(ConfigError, match=r"evaluate needs prepare, which has not finished"):
+        runner.execute(config(tmp_path, stages=only), [])
+    runner.execute(config(tmp_path), [])
+    stages.ran.clear()
+    stages.source = 2  # the source may be elsewhere by now: only stages that may run look at it
+    runner.execute(config(tmp_path, stages=only), [])
+    with pytest.raises(IntegrityError, match=r"train was made from another configuration"):
+        runner.execute(config(tmp_path, 2.0, stages=only), [])
+    assert stages.ran == []
+
+
+def test_a_failure_is_on_record_and_the_same_command_continues(tmp_path: Path, stages: Stages) -> None:
+    def broken() -> None:
+        raise DataError("row 3 is bad")
+
+    stages.fail["evaluate"] = broken
+    with pytest.raises(DataError):
+        runner.execute(config(tmp_path), [])
+    status = read_json(tmp_path / "run" / "run.json")
+    assert status["status"] == "failed"
+    assert status["error"] == {"type": "DataError", "message": "row 3 is bad", "exit_code": 3}
+    assert status["stages"]["evaluate"]["status"] == "failed"
+    stages.fail.clear()
+    stages.ran.clear()
+    runner.execute(config(tmp_path), [])
+    assert stages.ran == ["evaluate", "report", "export"]
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_run_says_so(tmp_path: Path, stages: Stages, kind: signal.Signals) -> None:
+    stages.fail["train"] = lambda: os.kill(os.getpid(), kind)
+    with pytest.raises(InterruptedRun, match="the same command continues"):
+        runner.execute(config(tmp_path), [])
+    assert read_json(tmp_path / "run" / "run.json")["status"] == "interrupted"
+
+
+def test_a_broken_audit_stops_before_any_work(tmp_path: Path, stages: Stages) -> None:
+    root = runner.execute(config(tmp_path), [])
+    stages.ran.clear()
+    lines = (root / "audit.jsonl").read_text().splitlines()
+    (root / "audit.jsonl").write_text("\n".join(lines[1:]) + "\n")
+    with pytest.raises(IntegrityError, match="chain is broken"):
+        runner.execute(config(tmp_path), [])
+    assert stages.ran == []
+
+
+def test_a_root_that_cannot_be_made(tmp_path: Path, stages: Stages) -> None:
+    (tmp_path / "run").write_text("a file is in the way")
+    with pytest.raises(ResourceError, match=r"cannot create .*run: .*Choose another run.root or run.dir"):
+        runner.execute(config(tmp_path), [])
