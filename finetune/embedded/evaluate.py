@@ -5,7 +5,7 @@ Two ways to answer, as in the product: greedy generation, and choosing the label
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
@@ -65,8 +65,7 @@ def load(folder: Path) -> tuple[Idefics3ForConditionalGeneration, Idefics3Proces
     """Model in bf16 and processor from a folder, through the Auto classes and without the network."""
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.bfloat16, local_files_only=True)
     processor = AutoProcessor.from_pretrained(folder, local_files_only=True)  # type: ignore[no-untyped-call]
-    model.train(False)
-    return model, processor
+    return cast(Idefics3ForConditionalGeneration, model.train(False)), processor
 
 
 def prompt_text(processor: Idefics3Processor, question: str) -> str:

@@ -33,9 +33,9 @@ QUESTIONS_PER_IMAGE = 6
 class Plan:
     """What to train: images and peak learning rate by phase, and on how many processes (one thread each)."""
 
-    tower_images: int = 96_000
-    language_images: int = 24_000
-    joint_images: int = 6_000
+    tower_images: int = 115_200
+    language_images: int = 19_200
+    joint_images: int = 4_800
     tower_batch: int = 32
     language_batch: int = 16
     processes: int = 2
@@ -169,6 +169,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=plan.processes)
     parser.add_argument("--seed", type=int, default=plan.seed)
     parser.add_argument("--evaluate-only", action="store_true", help="print the figures of --out as JSON and stop")
+    parser.add_argument("--note", default="", help="a sentence for the model card on how this run went")
     parser.add_argument("--evaluation-images", type=int, default=1_000)
     return parser.parse_args(argv)
 
@@ -189,11 +190,14 @@ def main(argv: list[str] | None = None) -> None:
             for path in arguments.checkpoints.glob("*.pt"):
                 path.unlink()
         build_processor().save_pretrained(arguments.checkpoints / "processor")
-        save(train(plan, arguments.checkpoints), arguments.out)
+        model = train(plan, arguments.checkpoints)
+        torch.set_num_threads(plan.processes)
+        save(model, arguments.out)
     figures = evaluate(arguments.out, arguments.evaluation_images)
     if not arguments.evaluate_only:
         batches = {"tower": plan.tower_batch, "language": plan.language_batch, "joint": plan.language_batch}
-        write_card(arguments.out, figures, arguments.evaluation_images, phase_record(arguments.checkpoints, batches))
+        phases = phase_record(arguments.checkpoints, batches)
+        write_card(arguments.out, figures, arguments.evaluation_images, phases, arguments.note)
     json.dump(figures, sys.stdout, indent=2)
     print()
 
