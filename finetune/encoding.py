@@ -146,7 +146,7 @@ class Encoder:
     def _process(
         self, texts: list[str], images: Sequence[Sequence["Image"]], side: str, offsets: bool
     ) -> dict[str, Tensor]:
-        """One call of the processor: images nested per sample (None where there are none at all), the side said aloud."""
+        """One call of the processor: images nested per sample, None where there are none at all; an explicit side."""
         nested = [list(some) for some in images]
         batch = self.processor(
             text=texts,

@@ -1,0 +1,1 @@
+"""One file a stage; stages talk through the run directory alone."""

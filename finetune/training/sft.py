@@ -1,0 +1,298 @@
+"""Supervised training: transformers' Trainer with data, order, loss, record and checkpoints of our own.
+
+Not TRL's SFTTrainer: everything that it adds is replaced here, and what remained would be seconds of import and a ping.
+"""
+
+import dataclasses
+import math
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from finetune.config import TrainConfig
+from finetune.errors import DataError
+from finetune.models import Loaded, record
+from finetune.rundir import Json, RunDir
+from finetune.training import checkpoints, lora
+from finetune.training.checkpoints import State
+from finetune.training.collator import Collator, Examples
+from finetune.training.interruption import Interruption, ignore_in_worker
+from finetune.training.journal import Journal
+from finetune.training.loss import Batch, answer_loss, count_labels
+from finetune.training.sampler import BatchSampler
+from finetune.training.validation import Validator, Verdict
+
+
+class AnswerTrainer(Trainer):
+    """One training of one part.
+
+    Args:
+        model: the adapted model.
+        args: from `arguments.training_arguments`.
+        loaded: the base it sits on.
+        train: order, rates, when to validate and to save.
+        examples: the training split.
+        collator: makes the batches.
+        journal: the record.
+        validator: the task metric; None where there is nothing to validate on, or `train.validate=never`.
+        interruption: says whether the run was asked to stop.
+        folder: of the checkpoints.
+        run: for file modes.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        model: Any,
+        args: TrainingArguments,
+        *,
+        loaded: Loaded,
+        train: TrainConfig,
+        examples: Examples,
+        collator: Collator,
+        journal: Journal,
+        validator: Validator | None,
+        interruption: Interruption,
+        folder: Path,
+        run: RunDir,
+    ) -> None:
+        """Builds the sampler and hands the rest to transformers."""
+        self.loaded, self.settings, self.journal, self.validator = loaded, train, journal, validator
+        self.interruption, self.folder, self.run_dir = interruption, folder, run
+        self.examples = examples
+        self.best: dict[str, Tensor] | None = None
+        self.verdict: Json = {}
+        self.sampler = BatchSampler(
+            len(examples), train.batch_size, args.seed, train.shuffle, rank=args.process_index, world=args.world_size
+        )
+        self._ids: list[str] = []
+        self._resumed: State | None = None
+        self._last = 0.0
+        super().__init__(model, args, collator, examples, callbacks=[_Schedule(self)])
+        self.remove_callback(PrinterCallback)
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Optimiser steps of one pass."""
+        return math.ceil(len(self.sampler) / self.args.gradient_accumulation_steps)
+
+    def run_from(self, found: tuple[Path, State] | None) -> None:
+        """Trains to the end, or until interrupted, from a checkpoint or from the start."""
+        place, self._resumed = found or (None, None)
+        self.train(resume_from_checkpoint=str(place) if place else None)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Batches in the order of our sampler; no global random number is drawn for it."""
+        return DataLoader(
+            self.examples,
+            batch_sampler=self.sampler,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
+            worker_init_fn=ignore_in_worker,
+            generator=torch.Generator(),
+        )
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Batch], float]:
+        """The batches of one optimiser step, and the number of labelled tokens in it: the mean over ranks.
+
+        Gradients are averaged over ranks, so a sum divided by the mean number is the mean over all tokens.
+        """
+        found: list[Batch] = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        self._ids = [name for batch in found for name in batch.pop("ids")]
+        tokens = torch.tensor(float(count_labels(found)), device=device)
+        return found, float(self.accelerator.reduce(tokens, reduction="mean"))
+
+    def compute_loss(
+        self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Loss of one batch, its share of the accumulated batch."""
+        return answer_loss(model, inputs, num_items_in_batch)
+
+    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
+        """Forward and backward of one batch.
+
+        Raises:
+            DataError: the loss is not finite.
+        """
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        self._require_finite(bool(torch.isfinite(loss)), "loss")
+        return loss
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """The optimiser, with one group a component."""
+        if self.optimizer is None:
+            cls, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            groups = lora.parameter_groups(
+                self.model, self.loaded.family, self.settings, weight_decay=self.args.weight_decay
+            )
+            self.optimizer = cls(groups, **options)
+        return self.optimizer
+
+    def floating_point_ops(self, inputs: Batch) -> int:
+        """Not counted: the library walks over all parameters for it, each step."""
+        return 0
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Writes the line of a step; the library's summary at the end is left out.
+
+        Raises:
+            DataError: the gradient is not finite; the update was made in memory, and nothing of it is saved.
+        """
+        if "loss" not in logs:
+            return
+        self._require_finite(math.isfinite(logs["grad_norm"]), "gradient")
+        moment = time.perf_counter()
+        self.journal.step(
+            {
+                "step": self.state.global_step,
+                "epoch": round(float(self.state.epoch or 0), 6),
+                "loss": logs["loss"],
+                "learning_rate": logs["learning_rate"],
+                "grad_norm": logs["grad_norm"],
+                "samples_per_s": round(len(self._ids) / (moment - self._last), 3),
+                "peak_memory_mib": round(_peak_mib(self.args.device), 1),
+            }
+        )
+        self._last = moment
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Judges the present state on validation and remembers it where it is the best."""
+        self.control.should_evaluate = False
+        if self.validator is None:
+            return {}
+        result, step = self.validator(self.model), self.state.global_step
+        better = not self.verdict or result > Verdict(self.verdict["value"], self.verdict["log_probability"])
+        if better:
+            self.verdict, self.best = {"step": step, **dataclasses.asdict(result)}, lora.snapshot(self.model)
+        row = {"step": step, "epoch": round(float(self.state.epoch or 0), 6), "metric": self.validator.metric}
+        self.journal.validation(
+            {**row, **dataclasses.asdict(result), "n": len(self.validator.examples), "best": better}
+        )
+        self._last = time.perf_counter()
+        return {}
+
+    def keep_best(self) -> None:
+        """Puts the best validated state into the model; the last one where nothing was validated.
+
+        Raises:
+            DataError: a weight is not finite.
+        """
+        if self.best is not None:
+            lora.restore(self.model, self.best)
+        self._require_finite_weights(lora.snapshot(self.model))
+
+    def start_clock(self) -> None:
+        """Begins the time of the next step."""
+        self._last = time.perf_counter()
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Writes a checkpoint of ours in place of the library's."""
+        weights = lora.snapshot(self.model)
+        self._require_finite_weights(weights)
+        state = State(
+            step=self.state.global_step,
+            weights=weights,
+            best=self.best,
+            optimiser=self.optimizer.state_dict(),
+            scheduler=self.lr_scheduler.state_dict(),
+            trainer=dataclasses.asdict(dataclasses.replace(self.state, log_history=[], stateful_callbacks={})),
+            verdict=self.verdict,
+            base=record(self.loaded),
+            generators=checkpoints.generator_states(),
+        )
+        checkpoints.write(self.run_dir, self.folder, state)
+        self._last = time.perf_counter()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        state = self._state()
+        lora.restore(self.model, state.weights)
+        self.best, self.verdict = state.best, state.verdict
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            self.optimizer.load_state_dict(self._state().optimiser)
+            self.lr_scheduler.load_state_dict(self._state().scheduler)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            checkpoints.restore_generators(self._state().generators)
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        """There is none: fp16 is refused."""
+
+    def _state(self) -> State:
+        assert self._resumed is not None, "resuming starts in run_from"
+        return self._resumed
+
+    def _require_finite(self, finite: bool, what: str) -> None:
+        if not finite:
+            step = self.state.global_step + (what == "loss")
+            raise DataError(
+                f"the {what} of step {step} is not finite; its examples: {', '.join(self._ids)}. Nothing of it was "
+                "saved. Look at these examples, or lower train.learning_rate; the same command continues from the last "
+                "checkpoint."
+            )
+
+    def _require_finite_weights(self, weights: dict[str, Tensor]) -> None:
+        broken = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
+        self._require_finite(not broken, f"weight {broken[0]}" if broken else "weights")
+
+
+class _Schedule(TrainerCallback):
+    """Says at each step's end what is due: a line, a validation, a checkpoint, the end."""
+
+    def __init__(self, trainer: AnswerTrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.trainer.journal.begin(state.max_steps)
+        self.trainer.start_clock()
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        epoch = state.global_step // self.trainer.steps_an_epoch
+        self.trainer.sampler.epoch = epoch
+        self.trainer.examples.epoch = epoch
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        train, last = self.trainer.settings, state.global_step >= state.max_steps
+        stop = self.trainer.interruption.requested
+        control.should_log = True
+        control.should_evaluate = self._due(train.validate, state, last)
+        control.should_save = stop or self._due(train.checkpoint, state, last)
+        control.should_training_stop = control.should_training_stop or stop
+
+    def _due(self, when: int | str, state: TrainerState, last: bool) -> bool:
+        if when == "never":
+            return False
+        every = when if isinstance(when, int) else self.trainer.steps_an_epoch
+        return last or state.global_step % every == 0
+
+
+def _peak_mib(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def announce(encoder: Any, examples: Sequence[Any], pictures: Any) -> None:
+    """Prints what the loss will see of the first examples, so that a wrong template is seen before hours are spent.
+
+    Raises:
+        DataError: nothing at all is supervised.
+    """
+    seen = encoder.supervision(encoder.supervised(examples, [pictures(example) for example in examples]))
+    if not seen.share:
+        raise DataError("no token of the first batch carries a label; nothing would be learned.")
+    shown = " | ".join(repr(text) for text in dict.fromkeys(seen.texts))
+    print(f"supervised text: {shown} ({seen.share:.1%} of the tokens)", file=sys.stderr)
