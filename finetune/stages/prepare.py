@@ -94,7 +94,9 @@ def _read(config: Config, run: RunDir) -> tuple[list[Example], list[BadRow]]:
         run.make(run.images)
     rows: list[Example] = []
     bad: list[BadRow] = []
-    for item in tqdm(dataset.examples(config, run.images), "reading", unit=" rows", file=sys.stderr, leave=False):
+    for item in tqdm(
+        dataset.examples(config, run.images), "reading", unit=" rows", file=sys.stderr, leave=False, mininterval=0.5
+    ):
         if isinstance(item, Example):
             rows.append(item)
         else:
@@ -135,7 +137,9 @@ def _decode(rows: Sequence[Example], config: Config, run: RunDir) -> tuple[list[
     root = dataset.image_root(config, run)
     kept: list[_Kept] = []
     bad: list[BadRow] = []
-    with tqdm(total=len(rows), desc="decoding", unit=" images", file=sys.stderr, leave=False) as progress:
+    with tqdm(
+        total=len(rows), desc="decoding", unit=" images", file=sys.stderr, leave=False, mininterval=0.5
+    ) as progress:
         for done in _threaded(root, rows):
             progress.update()
             if isinstance(done, _Kept):

@@ -1,6 +1,7 @@
 """Closed-set classification: one answer out of a list of labels."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from finetune.config import TaskConfig
@@ -8,18 +9,20 @@ from finetune.example import Example, Message, Outcome
 
 PARSER = "classify/1"
 
-_THINKING = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.IGNORECASE | re.DOTALL)
+_THINKING = re.compile(r"\A.*</think(?:ing)?>|<think(?:ing)?>.*\Z", re.IGNORECASE | re.DOTALL)
 _CUE = re.compile(
-    r"<answer>(?P<tag>.*?)</answer>"
-    r"|\b(?:final\s+)?answer\s*(?:is\s*:?|:|=)\s*(?P<line>[^\n]+)",
+    r"<answer>(?P<tag>.*?)</answer>|\b(?P<final>final\s+)?answer\s*(?:is\b\s*:?|:|=)\s*(?P<line>[^\n]+)",
     re.IGNORECASE | re.DOTALL,
 )
-_NEGATED = re.compile(
-    r"(?:\b(?:not?|never|without|neither|nor|isn't|isnt|no longer|rather than|instead of|free of|ruled? out|excludes?)"
-    r"(?:\s+(?:an?|the|any|see|show|contain|appear|seem|look|be|to|likely|really|of|visible|sign|signs|evidence))*)\s*$",
-    re.IGNORECASE,
+_FILLER = r"(?:an?|any|the|to|be|of|sign|signs|evidence|visible|really|likely|seem|appear|look|show|see|contain|have)"
+_NEGATED_BEFORE = re.compile(
+    r"(?:\b(?:no|not|never|without|neither|nor|cannot|rather\s+than|instead\s+of|free\s+of|ruled?\s+out|excludes?)"
+    rf"|\b\w+n['\u2019]t)(?:[^\S\n]+{_FILLER})*[^\S\n]*\Z"
 )
-_MARKUP = re.compile(r"[*_`~#]+")
+_NEGATED_AFTER = re.compile(
+    r"\A(?:\s*[:=]\s*(?:no|none|false|absent)\b"
+    r"|\s+(?:(?:is|are|was|were|does|can|could|has|have|been|be)\s*)*(?:not\b|n['\u2019]t\b|absent\b|ruled\s+out\b|excluded\b))"
+)
 
 
 def labels(task: TaskConfig, examples: Iterable[Example]) -> tuple[str, ...]:
@@ -38,33 +41,50 @@ def messages(task: TaskConfig, labels: Sequence[str], example: Example) -> tuple
 def parse(text: str, labels: Sequence[str], synonyms: Mapping[str, Sequence[str]] | None = None) -> str | None:
     """Reads the answer out of a reply; guesses nothing.
 
-    The last explicit answer (`Answer: x`, `<answer>x</answer>`) counts where there is one; otherwise the whole reply.
-    Case, markdown and punctuation do not count; words match whole only; a label inside a longer label that matched
-    does not count; a negated label is no answer. Reasoning tags are dropped first.
+    Where the reply marks its answer (`Answer: x`, `<answer>x</answer>`), the last mark counts and all final ones must
+    agree; otherwise the whole reply is read. Case, markdown and punctuation do not count, words match whole only, the
+    longer label wins over a shorter one inside it, a negated label is no answer, and what stands in reasoning tags is
+    ignored. A label of one letter counts only where punctuation, `or` or the end follows it: `a crack` names no A.
 
     Returns:
         One of `labels`, or None where the reply names none or more than one of them.
     """
-    body = _MARKUP.sub("", _THINKING.sub(" ", text)).replace("\u2019", "'")
-    cues = [match.group("tag") or match.group("line") or "" for match in _CUE.finditer(body)]
-    for passage in (*reversed(cues[-1:]), *(() if cues else (body,))):
-        named = _named(passage, labels, synonyms or {})
-        return next(iter(named)) if len(named) == 1 else None
-    return None
+    spellings = {_fold(spelling): label for label in labels for spelling in (label, *(synonyms or {}).get(label, ()))}
+    body = _THINKING.sub(" ", unicodedata.normalize("NFC", text))
+    markup = "".join(char for char in "*`~#" if not any(char in spelling for spelling in spellings))
+    body = re.sub(rf"[{re.escape(markup)}]|(?<!\w)_+|_+(?!\w)" if markup else r"(?<!\w)_+|_+(?!\w)", " ", body)
+    named: set[str] = set()
+    for passage in _passages(body):
+        named |= _named(passage.casefold(), spellings)
+    return named.pop() if len(named) == 1 else None
 
 
-def _named(passage: str, labels: Sequence[str], synonyms: Mapping[str, Sequence[str]]) -> set[str]:
-    """Labels that a passage states without negating them."""
-    spellings = {" ".join(s.casefold().split()): label for label in labels for s in (label, *synonyms.get(label, ()))}
-    if not spellings:
+def _passages(body: str) -> list[str]:
+    """The parts of a reply that state its answer: all final marks, else the last mark, else everything."""
+    marks = list(_CUE.finditer(body))
+    final = [mark for mark in marks if mark["final"] or mark["tag"] is not None]
+    return [mark["tag"] or mark["line"] or "" for mark in final or marks[-1:]] or [body]
+
+
+def _fold(spelling: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", spelling).casefold().split())
+
+
+def _named(passage: str, spellings: Mapping[str, str]) -> set[str]:
+    """Labels that a case-folded passage states without negating them."""
+    choices = sorted((spelling for spelling in spellings if spelling), key=len, reverse=True)
+    if not choices:
         return set()
-    choices = sorted(spellings, key=len, reverse=True)
-    pattern = "|".join(r"\s+".join(re.escape(word) for word in choice.split()) for choice in choices)
-    folded = passage.casefold()
+    pattern = "|".join(
+        r"\s+".join(map(re.escape, choice.split()))
+        + (r"(?=\s*(?:[).:,;/\]]|\Z|or\b|and\b))" if len(choice) == 1 else "")
+        for choice in choices
+    )
     found = set()
-    for match in re.finditer(rf"(?<![\w-])(?:{pattern})(?![\w-])", folded):
-        if not _NEGATED.search(folded[max(0, match.start() - 60) : match.start()]):
-            found.add(spellings[" ".join(match.group().split())])
+    for match in re.finditer(rf"(?<![\w-])(?:{pattern})(?![\w-])", passage):
+        before, after = passage[max(0, match.start() - 80) : match.start()], passage[match.end() :][:40]
+        if not _NEGATED_BEFORE.search(before) and not _NEGATED_AFTER.search(after):
+            found.add(spellings[_fold(match.group())])
     return found
 
 
