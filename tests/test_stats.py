@@ -64,6 +64,7 @@ def test_tango_at_the_edge() -> None:
     assert stats.tango(0, 10, 10) == (-1.0, pytest.approx(-low))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(0, n))))
 def test_tango_holds_the_estimate_and_mirrors(table: tuple[int, int, int]) -> None:
     n, b, c = table
@@ -159,6 +160,7 @@ def test_one_group_knows_nothing() -> None:
     assert (d.low, d.high) == (-1.0, 1.0)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.sampled_from([-2.0, -1.0, 0.0, 1.0, 3.0]), min_size=1, max_size=9))
 def test_sign_flip_equals_enumeration(sums: list[float]) -> None:
     flips = [
@@ -178,7 +180,7 @@ def test_sign_flip_of_many_groups_is_near_the_exact_binomial_and_seeded() -> Non
     assert p != stats.sign_flip(sums, seed=2)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_difference_is_antisymmetric(data: st.DataObject) -> None:
     n = data.draw(st.integers(2, 40))
@@ -203,7 +205,7 @@ def test_confusion_and_rates_by_hand() -> None:
     assert stats.macro_f1(np.asarray(table)) == pytest.approx((4 / 7 + 2 / 5 + 1) / 3)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from("xyz")), min_size=1, max_size=60))
 def test_metrics_equal_their_definition_item_by_item(pairs: list[tuple[str, str]]) -> None:
     recalls, f1s = [], []

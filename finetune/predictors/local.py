@@ -1,4 +1,4 @@
-"""Answers of a model on this machine: labels scored with a shared prefix, or text generated; base and tuned in one copy.
+"""Answers of a model on this machine: labels scored with a shared prefix, or text generated.
 
 The base is the tuned model with its adapter switched off, so that both share one copy of the weights.
 """
@@ -81,13 +81,16 @@ class LocalPredictor:
         labels: the closed answers.
         task: question and synonyms.
         batch_size: examples a forward pass.
+        name: what the answers say they are from; the digest of the weights is added.
     """
 
-    def __init__(self, loaded: Loaded, labels: Sequence[str], task: TaskConfig, batch_size: int) -> None:
+    def __init__(
+        self, loaded: Loaded, labels: Sequence[str], task: TaskConfig, batch_size: int, name: str = "local"
+    ) -> None:
         """Puts the model into evaluation mode."""
         self.model: Any = loaded.model.eval()
         self.encoder = Encoder(loaded.processor, loaded.family)
-        self.name = f"{loaded.source}@{loaded.sha256[:12]}"
+        self.name = f"{name}@{loaded.sha256[:12]}"
         self.labels = tuple(labels)
         self.task = task
         self.batch_size = batch_size

@@ -1,0 +1,1 @@
+"""Rendering of the report from the files of a run."""

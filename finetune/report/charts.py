@@ -1,0 +1,129 @@
+"""Geometry of the report's drawings; the template turns it into inline SVG, so all text is escaped in one place."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from finetune.report import words
+from finetune.rundir import Json
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One model on one axis of the dot-and-interval plot; 0..1000 is 0..100 %."""
+
+    who: str
+    x: float
+    low: float
+    high: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One metric of the dot-and-interval plot; `key` is its name in `comparison.json`."""
+
+    key: str
+    name: str
+    dots: tuple[Dot, ...]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A line chart: points as SVG `points`, ticks as (position, text)."""
+
+    title: str
+    unit: str
+    width: int
+    height: int
+    lines: tuple[tuple[str, str], ...]
+    markers: tuple[tuple[float, float, str], ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+
+
+PLOT_WIDTH, PLOT_HEIGHT = 460, 230
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 30
+AXIS_WIDTH = 1000
+
+
+def intervals(comparison: Json, metrics: Sequence[str]) -> tuple[Panel, ...]:
+    """Dot-and-interval plot: one panel a metric, one row a model."""
+    panels = []
+    for metric in metrics:
+        dots = []
+        for who, scores in comparison["models"].items():
+            score = scores[metric]
+            value, low, high = (AXIS_WIDTH * score[key] for key in ("value", "low", "high"))
+            dots.append(Dot(who, value, low, high, f"{words.percent(score['value'])} ({words.interval(score)})"))
+        panels.append(Panel(metric, words.METRICS[metric], tuple(dots)))
+    return tuple(panels)
+
+
+def smoothed(values: Sequence[float], weight: float = 0.9) -> list[float]:
+    """Exponential moving average without the bias of the first steps."""
+    total, norm, out = 0.0, 0.0, []
+    for value in values:
+        total, norm = weight * total + (1 - weight) * value, weight * norm + (1 - weight)
+        out.append(total / norm)
+    return out
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Round numbers that cover low..high in about `count` steps."""
+    span = max(high - low, 1e-9)
+    rough = span / count
+    magnitude = 10.0 ** _floor_log10(rough)
+    step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= rough * 0.999)
+    first = int(low // step)
+    last = int(-(-high // step))
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def _floor_log10(value: float) -> int:
+    exponent = 0
+    while value < 1:
+        value, exponent = value * 10, exponent - 1
+    while value >= 10:
+        value, exponent = value / 10, exponent + 1
+    return exponent
+
+
+def curve(
+    title: str, unit: str, series: Mapping[str, Sequence[tuple[float, float]]], best: float | None = None
+) -> Plot:
+    """A line chart of named series of (x, y); `best` marks the point with that x."""
+    points = [point for line in series.values() for point in line]
+    y_marks = ticks(min(y for _, y in points), max(y for _, y in points))
+    x_marks = ticks(0, max(x for x, _ in points))
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        width, height = PLOT_WIDTH - LEFT - RIGHT, PLOT_HEIGHT - TOP - BOTTOM
+        across = LEFT + width * x / max(x_marks[-1], 1e-9)
+        return round(across, 1), round(TOP + height * (y_marks[-1] - y) / (y_marks[-1] - y_marks[0]), 1)
+
+    def joined(line: Iterable[tuple[float, float]]) -> str:
+        return " ".join(f"{a},{b}" for a, b in (place(x, y) for x, y in line))
+
+    markers = [(*place(x, y), f"{y:.3g}") for line in series.values() for x, y in line if x == best]
+    return Plot(
+        title=title,
+        unit=unit,
+        width=PLOT_WIDTH,
+        height=PLOT_HEIGHT,
+        lines=tuple((name, joined(line)) for name, line in series.items()),
+        markers=tuple(markers[-1:]),
+        x_ticks=tuple((place(x, y_marks[0])[0], f"{x:,.6g}") for x in x_marks),
+        y_ticks=tuple((place(0, y)[1], f"{y:g}") for y in y_marks),
+    )
+
+
+def thinned(line: Sequence[tuple[float, float]], most: int = 400) -> list[tuple[float, float]]:
+    """At most `most` points, evenly spaced, the last one kept."""
+    step = max(1, -(-len(line) // most))
+    kept = list(line[::step])
+    return kept if kept and kept[-1] == line[-1] else [*kept, *line[-1:]]
+
+
+def heat(rows: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Shade 0..10 of each cell of a confusion table: its share of the row."""
+    return [[round(10 * cell / max(1, sum(row))) for cell in row] for row in rows]

@@ -1,0 +1,138 @@
+"""Numbers in words: what terminal, report.html and report.md say about a comparison, said once."""
+
+from collections.abc import Mapping, Sequence
+
+from finetune.rundir import Json
+
+METRICS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro-F1",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+}
+"""Metric -> what it is called, in the order of the columns."""
+
+EXPLAINED = {
+    "accuracy": "share of right answers",
+    "balanced_accuracy": "mean of the classes' own shares of right answers, so that a rare class counts as much",
+    "macro_f1": "mean F1 of the classes",
+    "sensitivity": "share of the positive items that were found",
+    "specificity": "share of the other items that were left alone",
+}
+WHO = {
+    "tuned": "tuned model",
+    "base": "base model",
+    "majority": "always the commonest answer",
+}
+
+
+def percent(value: float) -> str:
+    """`88.1 %`, with a narrow no-break space."""
+    return f"{100 * value:.1f}\u202f%"
+
+
+def points(value: float) -> str:
+    """A signed difference in percentage points: `+6.5`, with a true minus sign."""
+    return f"{100 * value:+.1f}".replace("-", "\u2212")
+
+
+def interval(score: Mapping[str, float]) -> str:
+    """`84.5 to 90.9`, in percent."""
+    return f"{100 * score['low']:.1f} to {100 * score['high']:.1f}"
+
+
+def p_value(p: float) -> str:
+    """`p = 0.036`, or `p < 0.0001`."""
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.4f}" if p < 0.001 else f"p = {p:.3f}"
+
+
+def many(count: int, noun: str, plural: str | None = None) -> str:
+    """`1 image`, `2 images`, `1,200 images`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def tested(comparison: Json) -> str:
+    """What was tested: `394 test images in 44 groups`."""
+    text = many(comparison["n"], "test image")
+    if comparison["groups"] != comparison["n"]:
+        text += f" in {many(comparison['groups'], 'group')}"
+    return text
+
+
+def standing(pair: Json) -> str:
+    """`better`, `worse` or `open`: what the 95 % interval of a difference allows to say."""
+    return "better" if pair["low"] > 0 else "worse" if pair["high"] < 0 else "open"
+
+
+HEADLINES = {
+    "better": "The tuned model is better than its base.",
+    "worse": "The tuned model is worse than its base.",
+    "open": "No difference between the tuned model and its base is proven.",
+}
+
+
+def headline(comparison: Json) -> str:
+    """The verdict on the tuning in one short sentence."""
+    pair = comparison["pairs"].get("tuned-base")
+    return HEADLINES[standing(pair)] if pair else "Tuned and base model were not both evaluated."
+
+
+def summary(comparison: Json) -> list[str]:
+    """The verdict in plain sentences, for a reader who signs."""
+    pair = comparison["pairs"].get("tuned-base")
+    if not pair:
+        return [f"{tested(comparison)}."]
+    name, models = METRICS[pair["metric"]], comparison["models"]
+    tuned, base = (models[who][pair["metric"]]["value"] for who in ("tuned", "base"))
+    told = [
+        f"On {tested(comparison)} kept out of training, the tuned model reached {percent(tuned)} {name}, "
+        f"its base {percent(base)}.",
+        f"The difference of {points(pair['difference'])} points lies between {points(pair['low'])} and "
+        f"{points(pair['high'])} with 95 % confidence: of the images on which the two disagree, "
+        f"{pair['b']:,} went to the tuned model and {pair['c']:,} to the base.",
+    ]
+    floor = comparison["pairs"].get("tuned-majority")
+    if floor:
+        share = percent(models["majority"][pair["metric"]]["value"])
+        how = {"better": "is above", "worse": "is below", "open": "is not proven to be above"}[standing(floor)]
+        told.append(f"Always giving the commonest answer would reach {share}; the tuned model {how} that.")
+    return told
+
+
+def columns(comparison: Json) -> list[str]:
+    """Metrics that at least one model has, in the order of the columns."""
+    return [name for name in METRICS if any(name in scores for scores in comparison["models"].values())]
+
+
+def table(comparison: Json) -> str:
+    """The comparison for a terminal: who, each metric with its interval, then the paired differences."""
+    shown = columns(comparison)
+    head = ["", *(METRICS[name] for name in shown), "same answer when generated"]
+    rows = [head]
+    for who, scores in comparison["models"].items():
+        mode = comparison["modes"].get(who)
+        cells = [
+            f"{100 * scores[m]['value']:.1f} [{100 * scores[m]['low']:.1f}, {100 * scores[m]['high']:.1f}]"
+            for m in shown
+        ]
+        rows.append([who, *cells, f"{100 * mode['agreement']['value']:.1f}" if mode else ""])
+    lines = [f"{tested(comparison)}; percent [95 % interval]", "", *_aligned(rows), ""]
+    lines += _aligned([_pair_cells(name, pair) for name, pair in comparison["pairs"].items()])
+    return "\n".join([*lines, "", headline(comparison)])
+
+
+def _pair_cells(name: str, pair: Json) -> list[str]:
+    first, second = name.split("-", 1)
+    return [
+        f"{first} - {second}",
+        METRICS[pair["metric"]],
+        f"{100 * pair['difference']:+.1f} points [{100 * pair['low']:+.1f}, {100 * pair['high']:+.1f}]",
+        f"{pair['b']} better, {pair['c']} worse",
+        p_value(pair["p"]),
+    ]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,174 @@
+"""Label scores and generated answers of a tiny Idefics3 against the plainest way to compute them."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from training import micro
+
+from finetune import models, pixels
+from finetune.config import Config, ModelConfig, TaskConfig
+from finetune.encoding import Encoder
+from finetune.predictors import local
+
+LABELS = ("no defect", "scratch", "open", "open circuit")
+SYNONYMS = {"scratch": ("scrape", "a long scratch")}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return micro.save(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    path = tmp_path_factory.mktemp("images")
+    for number in range(5):
+        for index in range(2):
+            micro.picture(10 * number + index, (32 + 5 * number, 40)).save(path / f"{number:03d}_{index}.png")
+    return path
+
+
+@pytest.fixture(scope="module")
+def loaded(folder):
+    config = dataclasses.replace(Config(), model=ModelConfig(path=str(folder)))
+    found = models.load(config)
+    torch.manual_seed(0)
+    tuned = get_peft_model(found.model, LoraConfig(r=4, target_modules=["q_proj", "v_proj", "down_proj"]))
+    with torch.no_grad():
+        for name, weight in tuned.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(0, 0.3)
+    return dataclasses.replace(found, model=tuned.eval())
+
+
+@pytest.fixture(scope="module")
+def encoder(loaded):
+    return Encoder(loaded.processor, loaded.family)
+
+
+@pytest.fixture(scope="module")
+def examples():
+    """Prompts of different length, one of them with two images."""
+    questions = ["Is there a defect?", "What?", "Is there a defect? yes no a b c", "Scratch or no defect?", "a"]
+    return [micro.example(i, LABELS[i % 3], question, images=1 + (i == 2)) for i, question in enumerate(questions)]
+
+
+def decoded(root, examples):
+    return [[pixels.load(root, ref) for ref in example.images] for example in examples]
+
+
+def full_forward(model, encoder, example, images, label):
+    """The definition, without cache, batch or padding: log-probabilities of the supervised tokens, added up."""
+    batch = encoder.supervised([dataclasses.replace(example, target=label)], [images])
+    labels = batch.pop("labels")[0, 1:]
+    with torch.no_grad():
+        logits = model(**batch).logits[0, :-1].double().log_softmax(-1)
+    kept = labels != -100
+    return logits[kept].gather(-1, labels[kept].unsqueeze(-1)).sum().item()
+
+
+def test_scores_equal_one_full_forward_a_label(loaded, encoder, root, examples):
+    images = decoded(root, examples)
+    scores = local.score_labels(loaded.model, encoder, examples, images, LABELS)
+    expected = [
+        [full_forward(loaded.model, encoder, e, i, label) for label in LABELS]
+        for e, i in zip(examples, images, strict=True)
+    ]
+    torch.testing.assert_close(scores, torch.tensor(expected), atol=1e-4, rtol=0)
+
+
+def test_the_end_token_counts(loaded, encoder, root, examples):
+    """Without it a label could never lose to a longer one that begins with it."""
+    ends = {encoder.answer_ids(example, label)[-1] for example in examples for label in LABELS}
+    assert ends == {encoder.end_id}
+
+
+def test_synonyms_add_their_probability(loaded, encoder, root, examples):
+    images = decoded(root, examples)
+    plain = local.score_labels(loaded.model, encoder, examples, images, ("scratch", "scrape", "a long scratch", "open"))
+    summed = local.score_labels(loaded.model, encoder, examples, images, ("scratch", "open"), SYNONYMS)
+    torch.testing.assert_close(summed[:, 0].exp(), plain[:, :3].exp().sum(1), atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(summed[:, 1], plain[:, 3], atol=1e-4, rtol=0)
+
+
+def ask(loaded, root, examples, batch_size, who, modes=("score", "generate")):
+    predictor = local.LocalPredictor(loaded, LABELS, TaskConfig(synonyms=SYNONYMS), batch_size, "micro")
+    return list(predictor.predict_modes(examples, root, modes, who))
+
+
+@pytest.mark.parametrize("who", ["base", "tuned"])
+def test_answers_do_not_depend_on_the_batch(loaded, root, examples, who):
+    whole, alone = ask(loaded, root, examples, 5, who), ask(loaded, root, examples, 1, who)
+    for (scored, written), (scored_alone, written_alone) in zip(whole, alone, strict=True):
+        assert scored.probabilities == pytest.approx(scored_alone.probabilities, abs=1e-5)
+        assert (scored.answer, written.text) == (scored_alone.answer, written_alone.text)
+        assert (written.answer, written.outcome) == (written_alone.answer, written_alone.outcome)
+
+
+def test_base_is_the_untouched_model_and_tuned_is_not(loaded, folder, root, examples):
+    config = dataclasses.replace(Config(), model=ModelConfig(path=str(folder)))
+    plain = ask(models.load(config), root, examples, 5, "base")
+    base, tuned = (ask(loaded, root, examples, 5, who) for who in ("base", "tuned"))
+    for (expected, text), (got, got_text), (other, _) in zip(plain, base, tuned, strict=True):
+        assert got.probabilities == pytest.approx(expected.probabilities, abs=1e-6)
+        assert got_text.text == text.text
+        assert other.probabilities != pytest.approx(expected.probabilities, abs=1e-3)
+        assert (got.model, other.model) == (expected.model, f"{expected.model}+adapter")
+        assert got.model.startswith("micro@")
+
+
+def test_a_scored_answer_is_the_most_probable_label(loaded, root, examples):
+    for scored, example in zip(ask(loaded, root, examples, 2, "tuned", ("score",)), examples, strict=True):
+        (prediction,) = scored
+        assert math.isclose(sum(prediction.probabilities.values()), 1, abs_tol=1e-6)
+        assert set(prediction.probabilities) == set(LABELS)
+        best = max(prediction.probabilities, key=prediction.probabilities.__getitem__)
+        assert prediction.text == prediction.answer == best
+        assert prediction.outcome == ("correct" if best == example.target else "wrong")
+        assert (prediction.id, prediction.group, prediction.gold) == (example.id, example.group, example.target)
+        assert prediction.image_sha256 == pixels.digest([pixels.load(root, ref) for ref in example.images])
+        assert prediction.seconds > 0
+
+
+def test_generation_equals_transformers_generate(loaded, encoder, root, examples):
+    longest = max(len(encoder.answer_ids(examples[0], label)) for label in (*LABELS, *SYNONYMS["scratch"]))
+    for (written,), example in zip(ask(loaded, root, examples, 5, "tuned", ("generate",)), examples, strict=True):
+        batch = encoder.prompts([example], decoded(root, [example]))
+        tokens = loaded.model.generate(**batch, do_sample=False, max_new_tokens=longest + local.SLACK_TOKENS)[0]
+        new = tokens[batch["input_ids"].shape[1] :]
+        assert written.text == encoder.tokenizer.decode(new, skip_special_tokens=True)
+        assert (written.outcome == "truncated") == (encoder.end_id not in new.tolist())
+        assert written.probabilities is None
+
+
+class Scripted:
+    """Stands for `greedy`: what a model wrote, whatever it saw."""
+
+    def __init__(self, encoder, replies):
+        self.replies = [(encoder.tokenizer(text, add_special_tokens=False)["input_ids"], end) for text, end in replies]
+
+    def __call__(self, model, prefix, ends, limit):
+        return self.replies
+
+
+def test_every_way_a_reply_can_end(loaded, encoder, root, examples, monkeypatch):
+    """Gold answers of the examples: no defect, scratch, open, no defect, scratch."""
+    said = [("No defect.", True), ("scrape", True), ("scratch", True), ("no defect", False), ("hm", True)]
+    monkeypatch.setattr(local, "greedy", Scripted(encoder, said))
+    found = [(p.text, p.answer, p.outcome) for (p,) in ask(loaded, root, examples, 5, "tuned", ("generate",))]
+    assert found == [
+        ("No defect.", "no defect", "correct"),
+        ("scrape", "scratch", "correct"),
+        ("scratch", "scratch", "wrong"),
+        ("no defect", None, "truncated"),
+        ("hm", None, "unparsed"),
+    ]
+
+
+def test_predict_gives_one_mode(loaded, root, examples):
+    predictor = local.LocalPredictor(loaded, LABELS, TaskConfig(), 2)
+    found = list(predictor.predict(examples, root, "score", "tuned"))
+    assert [p.id for p in found] == [example.id for example in examples]
