@@ -16,7 +16,7 @@ import finetune
 
 ROOT = Path(finetune.__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-IMPORTED_AS = {"PIL": "pillow", "hydra": "hydra-core", "yaml": "pyyaml"}
+IMPORTED_AS = {"PIL": "pillow", "huggingface_hub": "huggingface-hub", "hydra": "hydra-core", "yaml": "pyyaml"}
 OPTIONAL = {"bitsandbytes"}
 ONLY_FOR_OTHERS = {"accelerate"}
 """Needed by transformers' Trainer, which imports it by itself."""
@@ -76,10 +76,11 @@ def wheel(tmp_path_factory) -> Path:
 def test_the_wheel_holds_what_a_run_needs_and_nothing_at_the_top(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {n.split("/")[0] for n in names if ".dist-info/" not in n} == {"finetune", "data_adapters"}
-    data = {p.relative_to(ROOT).as_posix() for p in (ROOT / "conf").rglob("*.yaml")}
-    data |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "recipes").glob("*.*") if p.suffix in (".yaml", ".md")}
-    tiny = {p.relative_to(ROOT).as_posix() for p in (ROOT / "finetune/embedded/tiny").iterdir()}
-    wanted = {f"finetune/{n}" for n in data} | tiny | {"finetune/report/template.html", "finetune/py.typed"}
+    beside = [p for folder in ("conf", "recipes") for p in (ROOT / folder).rglob("*.*") if p.suffix in (".yaml", ".md")]
+    inside = [p for p in (ROOT / "finetune").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    wanted = {f"finetune/{p.relative_to(ROOT).as_posix()}" for p in beside}
+    wanted |= {p.relative_to(ROOT).as_posix() for p in inside}
+    assert {"finetune/embedded/tiny/model.safetensors", "finetune/report/template.html", "finetune/py.typed"} <= wanted
     assert wanted - set(names) == set()
     assert [n for n in names if "/tests/" in n or n.endswith((".pyc", ".pt"))] == []
     assert wheel.name.startswith("onsite_vlm-")

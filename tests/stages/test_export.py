@@ -68,7 +68,7 @@ def test_parity_is_measured_on_the_file_that_is_published(built):
 def test_weights_that_answer_otherwise_are_not_published(built, monkeypatch):
     run = RunDir(built)
     export.run(built_run.load(built), run)
-    monkeypatch.setattr(peft.PeftModel, "merge_and_unload", lambda model: model.unload())
+    monkeypatch.setattr(peft.LoraModel, "merge_and_unload", lambda model: model.unload())
     with pytest.raises(IntegrityError, match=r"merged weights are not the adapter.*deploy export/adapter") as caught:
         export.run(built_run.load(built), run)
     assert str(built / "export/parity.json") in str(caught.value)
