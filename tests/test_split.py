@@ -33,7 +33,7 @@ def test_shares_come_out_over_many_groups():
     assert abs(counts["val"] / 4000 - 0.1) < 0.02
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(GROUPS, GROUPS)
 def test_groups_stay_whole_and_new_data_moves_nothing(old, new):
     before = split.assign(items_of(old), SplitConfig(val=0.3, test=0.3))
@@ -53,7 +53,7 @@ def test_the_sources_own_split_is_checked():
         split.assign([given_split[0], Item("2", "g", "a", split="test")], SplitConfig(column="part"))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(GROUPS.filter(lambda sizes: len(sizes) >= 3), st.integers(2, 3), st.sampled_from([0.0, 0.2, 0.5]))
 def test_folds_test_every_group_once_and_keep_it_whole(sizes, count, share):
     items = items_of(sizes)
@@ -66,7 +66,7 @@ def test_folds_test_every_group_once_and_keep_it_whole(sizes, count, share):
         assert ("val" in fold.splits.values()) == (share > 0)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(GROUPS.filter(lambda sizes: len(sizes) >= 2), st.randoms())
 def test_folds_do_not_depend_on_row_order(sizes, random):
     items = items_of(sizes)
@@ -103,7 +103,7 @@ def test_limit_does_not_pick_one_split():
     assert 8 <= Counter(splits.values())["test"] <= 32
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(GROUPS, st.integers(1, 40))
 def test_limit_reaches_its_number_or_takes_everything(sizes, wanted):
     items = items_of(sizes)
