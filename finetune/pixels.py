@@ -12,7 +12,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -62,9 +62,10 @@ def check(root: Path, relative: str) -> Path:
         raise DataError(
             f"image path {shown} is a URL; nothing is fetched. Save the image below {root} and name that file."
         )
-    if PurePosixPath(relative).is_absolute() or PureWindowsPath(relative).drive or relative.startswith("\\"):
+    as_windows = PureWindowsPath(relative)  # splits at both kinds of slash, and knows drives
+    if as_windows.anchor:
         raise DataError(f"image path {shown} is absolute; expected a path relative to {root}.")
-    if ".." in PurePosixPath(relative).parts or ".." in PureWindowsPath(relative).parts:
+    if ".." in as_windows.parts:
         raise DataError(f"image path {shown} climbs with '..'; expected a path below {root}.")
     try:
         place = Path(os.path.realpath(root / relative))
