@@ -2,6 +2,9 @@
 
 import importlib.util
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,9 +130,21 @@ def attach(loaded: Loaded, adapter: Path) -> "PeftModel":
         told = "; ".join(f"{name}: trained with {written.get(name)}, got {present[name]}" for name in different)
         raise IntegrityError(f"{adapter} does not belong to {loaded.source}: {told}.")
     weights.refuse_code(adapter)
-    attached = PeftModel.from_pretrained(loaded.model, str(adapter), torch_device=str(loaded.device))
+    with known_warnings():
+        attached = PeftModel.from_pretrained(loaded.model, str(adapter), torch_device=str(loaded.device))
     attached.eval()
     return attached
+
+
+@contextmanager
+def known_warnings() -> Iterator[None]:
+    """Silences what PEFT says about things that are seen to here."""
+    with warnings.catch_warnings():
+        # transformers is renaming an attribute that PEFT asks for
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        # `lora.adapt` ties the trained copies of embedding and output layer itself
+        warnings.filterwarnings("ignore", message=".*tie_word_embeddings=True", category=UserWarning)
+        yield
 
 
 def _load_model(folder: Path, family: Family, device: torch.device, dtype: torch.dtype, nf4: bool) -> Any:

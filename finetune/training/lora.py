@@ -3,7 +3,6 @@
 import re
 import shutil
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from finetune import models
 from finetune.config import Config, MethodConfig, Target, TrainConfig
 from finetune.errors import ConfigError
 from finetune.family import COMPONENTS, Family, component_of, roots
@@ -38,8 +38,7 @@ def adapt(loaded: Loaded, config: Config) -> "PeftModel":
     plan = lora_config(loaded.model, loaded.family, config.method, tied=tied)
     names = set(plan.target_modules or ())
     set_seed(config.seed)
-    with warnings.catch_warnings():  # PEFT asks for an attribute that transformers is renaming
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+    with models.known_warnings():
         model = get_peft_model(loaded.model, plan)
     plan.target_modules = names  # PEFT shortens 20 names and more to suffixes; the record keeps the full ones
     if tied and config.method.targets.language_model == "full":

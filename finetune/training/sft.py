@@ -6,16 +6,14 @@ Not TRL's SFTTrainer: everything that it adds is replaced here, and what remaine
 import dataclasses
 import math
 import resource
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from finetune.config import TrainConfig
 from finetune.errors import DataError
@@ -28,6 +26,7 @@ from finetune.training.interruption import Interruption, ignore_in_worker
 from finetune.training.journal import Journal
 from finetune.training.loss import Batch, answer_loss, count_labels
 from finetune.training.sampler import BatchSampler
+from finetune.training.schedule import Schedule
 from finetune.training.validation import Validator, Verdict
 
 
@@ -77,7 +76,7 @@ class AnswerTrainer(Trainer):
         self._ids: list[str] = []
         self._resumed: State | None = None
         self._last = 0.0
-        super().__init__(model, args, collator, examples, callbacks=[_Schedule(self)])
+        super().__init__(model, args, collator, examples, callbacks=[Schedule(self)])
         self.remove_callback(PrinterCallback)
 
     @property
@@ -88,7 +87,10 @@ class AnswerTrainer(Trainer):
     def run_from(self, found: tuple[Path, State] | None) -> None:
         """Trains to the end, or until interrupted, from a checkpoint or from the start."""
         place, self._resumed = found or (None, None)
-        self.train(resume_from_checkpoint=str(place) if place else None)
+        try:
+            self.train(resume_from_checkpoint=str(place) if place else None)
+        finally:
+            self.journal.close()
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Batches in the order of our sampler; no global random number is drawn for it."""
@@ -249,50 +251,7 @@ class AnswerTrainer(Trainer):
         self._require_finite(not broken, f"weight {broken[0]}" if broken else "weights")
 
 
-class _Schedule(TrainerCallback):
-    """Says at each step's end what is due: a line, a validation, a checkpoint, the end."""
-
-    def __init__(self, trainer: AnswerTrainer) -> None:
-        self.trainer = trainer
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.trainer.journal.begin(state.max_steps)
-        self.trainer.start_clock()
-
-    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        epoch = state.global_step // self.trainer.steps_an_epoch
-        self.trainer.sampler.epoch = epoch
-        self.trainer.examples.epoch = epoch
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        train, last = self.trainer.settings, state.global_step >= state.max_steps
-        stop = self.trainer.interruption.requested
-        control.should_log = True
-        control.should_evaluate = self._due(train.validate, state, last)
-        control.should_save = stop or self._due(train.checkpoint, state, last)
-        control.should_training_stop = control.should_training_stop or stop
-
-    def _due(self, when: int | str, state: TrainerState, last: bool) -> bool:
-        if when == "never":
-            return False
-        every = when if isinstance(when, int) else self.trainer.steps_an_epoch
-        return last or state.global_step % every == 0
-
-
 def _peak_mib(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def announce(encoder: Any, examples: Sequence[Any], pictures: Any) -> None:
-    """Prints what the loss will see of the first examples, so that a wrong template is seen before hours are spent.
-
-    Raises:
-        DataError: nothing at all is supervised.
-    """
-    seen = encoder.supervision(encoder.supervised(examples, [pictures(example) for example in examples]))
-    if not seen.share:
-        raise DataError("no token of the first batch carries a label; nothing would be learned.")
-    shown = " | ".join(repr(text) for text in dict.fromkeys(seen.texts))
-    print(f"supervised text: {shown} ({seen.share:.1%} of the tokens)", file=sys.stderr)

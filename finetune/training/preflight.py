@@ -1,6 +1,7 @@
-"""Plans the length of every sample from image headers, before anything is trained; nothing is ever cut."""
+"""What is checked and shown before the first step: the length of every sample, and the text that is supervised."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,17 @@ from finetune import pixels
 from finetune.encoding import Encoder
 from finetune.errors import DataError
 from finetune.example import Example, ImageRef
+from finetune.training.collator import Pictures
 
 _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
 """Values of the EXIF orientation that swap height and width."""
 
 
-def check(encoder: Encoder, examples: Iterable[Example], root: Path, model: Any) -> int:
+def check_lengths(encoder: Encoder, examples: Iterable[Example], root: Path, model: Any) -> int:
     """Compares the length of each sample with the positions of the model; returns the longest, in tokens.
+
+    Lengths come from image headers alone; nothing is ever cut.
 
     Raises:
         DataError: a sample is longer than the model's positions, or its answer cannot be told from its prompt.
@@ -42,3 +46,16 @@ def size(root: Path, ref: ImageRef) -> tuple[int, int]:
     with Image.open(pixels.check(root, ref.path), formats=pixels.FORMATS) as image:
         width, height = image.size
         return (width, height) if image.getexif().get(_ORIENTATION) in _SIDEWAYS else (height, width)
+
+
+def show_supervision(encoder: Encoder, examples: Sequence[Example], pictures: Pictures) -> None:
+    """Prints what the loss will see of the first examples, so that a wrong template is seen before hours are spent.
+
+    Raises:
+        DataError: nothing at all is supervised.
+    """
+    seen = encoder.supervision(encoder.supervised(examples, [pictures(example) for example in examples]))
+    if not seen.share:
+        raise DataError("no token of the first batch carries a label; nothing would be learned.")
+    shown = " | ".join(repr(text) for text in dict.fromkeys(seen.texts))
+    print(f"supervised text: {shown} ({seen.share:.1%} of the tokens)", file=sys.stderr)

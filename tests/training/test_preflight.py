@@ -1,0 +1,48 @@
+import pytest
+from training import micro
+
+from finetune.encoding import Encoder, Supervision
+from finetune.errors import DataError
+from finetune.training import preflight
+from finetune.training.collator import Pictures
+
+
+@pytest.fixture
+def encoder(loaded):
+    return Encoder(loaded.processor, loaded.family)
+
+
+@pytest.fixture
+def root(tmp_path):
+    for number in range(2):
+        micro.picture(number, (50, 70)).save(tmp_path / f"{number:03d}_0.png")
+    return tmp_path
+
+
+def test_lengths_are_planned_and_an_overlong_sample_is_named(encoder, loaded, root):
+    assert preflight.check_lengths(encoder, [micro.example(0)], root, loaded.model) == encoder.length(
+        micro.example(0), [(70, 50)]
+    )
+    long = micro.example(1, question="why " * 300)
+    with pytest.raises(DataError, match=r"example 'e1' .* are \d{3,4} tokens, the model has 256 positions"):
+        preflight.check_lengths(encoder, [micro.example(0), long], root, loaded.model)
+
+
+def test_header_sizes_follow_the_exif_rotation(tmp_path):
+    exif = micro.picture(0).getexif()
+    exif[0x0112] = 6
+    micro.picture(0, (50, 70)).save(tmp_path / "a.jpg", exif=exif)
+    micro.picture(0, (50, 70)).save(tmp_path / "b.jpg")
+    refs = micro.ImageRef("a.jpg"), micro.ImageRef("b.jpg")
+    assert [preflight.size(tmp_path, ref) for ref in refs] == [(50, 70), (70, 50)]
+
+
+def test_the_supervised_text_is_shown_once_each(encoder, root, capsys):
+    preflight.show_supervision(encoder, [micro.example(0), micro.example(1)], Pictures(encoder, root))
+    assert capsys.readouterr().err.startswith("supervised text: ' no<end_of_utterance>' (9.5% of the tokens)")
+
+
+def test_nothing_supervised_is_an_error(encoder, root, monkeypatch):
+    monkeypatch.setattr(encoder, "supervision", lambda batch: Supervision(("",), 0.0))
+    with pytest.raises(DataError, match="no token of the first batch carries a label"):
+        preflight.show_supervision(encoder, [micro.example(0)], Pictures(encoder, root))
