@@ -1,4 +1,4 @@
-"""A finished run written by hand: a small inspection data set, scripted answers, no weights. Shared by several tests."""
+"""A finished run written by hand: a small inspection data set, scripted answers, no weights."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from finetune import compose, dataset, pixels
+from finetune import compose, dataset, named, pixels, runner
 from finetune.config import Config, DataConfig, EvaluateConfig, TaskConfig
 from finetune.example import Example, ImageRef, Prediction
-from finetune.rundir import RunDir
+from finetune.rundir import RunDir, sha256_file
 from finetune.stages import evaluate
 from finetune.tasks import classify
 
@@ -88,11 +88,13 @@ def prepare(root: Path, parts: int = 24, folds: int = 0, labels: tuple[str, ...]
             "conflicts": [{"sha256": "0" * 64, "ids": ["part500_view0", "part501_view0"], "labels": list(labels[:2])}],
             "labels": list(labels),
             "warnings": [],
+            "root": "run",
         },
     )
     bad = {"row": "labels.csv line 41", "path": "images/x.png", "reason": "image file is truncated (12 bytes missing)"}
     run.write_jsonl(run.quarantine, [bad, bad | {"row": "labels.csv line 97"}])
-    run.write_jsonl(run.manifest, [{"id": "part000_view0"}])
+    images = sorted(run.images.iterdir())
+    run.write_jsonl(run.manifest, [{"path": f"images/{path.name}", "sha256": sha256_file(path)} for path in images])
     run.write_text(run.config_file, compose.to_yaml(chosen))
     run.update_status(schema=1, status="done", versions={"finetune": "0.1.0", "torch": "2.14.1"}, git="a1b2c3d4")
     return chosen, run
@@ -159,8 +161,25 @@ def evaluated(monkeypatch, root: Path, **settings) -> tuple[Config, RunDir]:
     return chosen, run
 
 
+def finished(monkeypatch, root: Path, **settings) -> tuple[Config, RunDir]:
+    """A run whose last two stages the real runner ran, so that every record is in place."""
+    chosen, run = prepare(root, **settings)
+    monkeypatch.setattr(evaluate, "_ask_local", ask)
+    written = sorted(path for folder in (run.data, run.train) for path in folder.rglob("*.json*"))
+    run.record(written)
+    stages = {}
+    for name in ("prepare", "train"):
+        own = [path for path in written if path.is_relative_to(run.data if name == "prepare" else run.train)]
+        files = {path.relative_to(run.root).as_posix(): sha256_file(path) for path in own}
+        made = runner.fingerprint(named.load("stage", name), chosen, run)
+        stages[name] = {"status": "done", "seconds": 1.0, "fingerprint": made, "sources": "", "files": files}
+    run.update_status(stages=stages)
+    runner.execute(replace(chosen, stages=("evaluate", "report")), ["recipe=defects"])
+    return replace(chosen, stages=("evaluate", "report")), run
+
+
 def rows(predictions: list[Prediction]) -> list[dict]:
     return [asdict(p) for p in predictions]
 
 
-__all__ = ["LABELS", "answer", "ask", "config", "evaluated", "examples", "picture", "prepare", "rows"]
+__all__ = ["LABELS", "answer", "ask", "config", "evaluated", "examples", "finished", "picture", "prepare", "rows"]

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from finetune import dataset
-from finetune.comparison import ENOUGH_GROUPS
+from finetune.comparison import ENOUGH_GROUPS, ORDER
 from finetune.config import Config
+from finetune.example import Example
 from finetune.report import charts, words
 from finetune.report.charts import Plot
 from finetune.rundir import Json, Part, RunDir, now, read_json, read_jsonl
@@ -18,10 +19,12 @@ PLOTTED = ("balanced_accuracy", "accuracy")
 def gather(config: Config, run: RunDir) -> dict[str, Any]:
     """Everything but the gallery, by the names that both templates use."""
     comparison, metrics = read_json(run.comparison), read_json(run.metrics)
+    comparison["models"] = {who: comparison["models"][who] for who in ORDER if who in comparison["models"]}
     summary, status = read_json(run.summary), run.status()
     shown = words.columns(comparison)
     parts = run.parts(config.data.folds)
     trained = components(parts[0])
+    metric = config.evaluate.decision.metric
     return {
         "words": words,
         "recipe": config.recipe or "custom configuration",
@@ -35,7 +38,7 @@ def gather(config: Config, run: RunDir) -> dict[str, Any]:
         if "tuned-base" in comparison["pairs"]
         else "open",
         "columns": shown,
-        "panels": charts.intervals(comparison, [name for name in PLOTTED if name in shown]),
+        "panels": charts.intervals(comparison, sorted(PLOTTED, key=lambda name: name != metric)),
         "curves": curves(parts),
         "heat": {who: charts.heat(detail["confusion"]["rows"]) for who, detail in metrics["models"].items()},
         "data": summary,
@@ -94,7 +97,7 @@ def made(config: Config, run: RunDir, status: Json) -> list[tuple[str, str]]:
     quantised = "" if method.quantise == "none" else f", base weights in {method.quantise}"
     rows = [
         ("Run", f"{run.root.name}, started {status.get('started', 'unknown')}, seed {config.seed}"),
-        ("Question asked", config.task.question),
+        ("Question asked", _question(config, run)),
         (
             "Base model",
             f"{config.model.id} ({config.model.family}){' from a local folder' if config.model.path else ''}",
@@ -113,11 +116,17 @@ def made(config: Config, run: RunDir, status: Json) -> list[tuple[str, str]]:
     return [*rows, *((f"sha256 of {name}", audit[name]) for name in wanted if name in audit)]
 
 
+def _question(config: Config, run: RunDir) -> str:
+    """The question as the models saw it, where it is the same for every image."""
+    asked = {example.question for example in test_examples(config, run)}
+    return asked.pop() if len(asked) == 1 else f"{len(asked)} different ones, as the source has them"
+
+
 def _training(config: Config) -> str:
     train = config.train
     return (
-        f"{train.epochs:g} epochs, batch {train.batch_size} x {train.accumulate}, learning rate {train.learning_rate:g}, "
-        f"precision {train.precision}, augmentation {train.augment}"
+        f"{train.epochs:g} epochs, batch {train.batch_size} x {train.accumulate}, "
+        f"learning rate {train.learning_rate:g}, precision {train.precision}, augmentation {train.augment}"
     )
 
 
@@ -128,7 +137,8 @@ def limits(config: Config, comparison: Json, summary: Json) -> list[str]:
     groups = comparison["groups"]
     if pair and groups != comparison["n"] and groups < 40:
         told.append(
-            f"The test holds {groups} groups; with fewer than 40 (below {ENOUGH_GROUPS} in any case) intervals are rough."
+            f"The test holds {groups} groups; with fewer than 40 the intervals are rough, "
+            f"with fewer than {ENOUGH_GROUPS} they carry no decision."
         )
     if comparison["groups"] == comparison["n"]:
         told.append(
@@ -137,11 +147,13 @@ def limits(config: Config, comparison: Json, summary: Json) -> list[str]:
         )
     if summary.get("leaks"):
         told.append(
-            f"{len(summary['leaks'])} images with equal pixels lie in more than one split; results may be too good."
+            f"{words.many(len(summary['leaks']), 'image')} with equal pixels in more than one split: "
+            "results may be too good."
         )
     if summary.get("conflicts"):
         told.append(
-            f"{len(summary['conflicts'])} images with equal pixels carry different labels; no model can get all right."
+            f"{words.many(len(summary['conflicts']), 'image')} with equal pixels but different labels: "
+            "no model can get all of them right."
         )
     looks = comparison["decision"]["looks"]
     if looks > 1:
@@ -153,7 +165,8 @@ def limits(config: Config, comparison: Json, summary: Json) -> list[str]:
     told.append("Probabilities shown beside answers are not calibrated.")
     if config.model.id == "embedded" and config.model.path is None:
         told.append(
-            "The embedded base model is a few million parameters, for first runs and tests; real work takes a real base."
+            "The embedded base model has a few million parameters, for first runs and tests; "
+            "real work takes a real base."
         )
     return told
 
@@ -162,8 +175,11 @@ def split_table(summary: Json) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the class balance: split x class, with groups."""
     labels = summary["labels"]
     rows = [
-        [name.replace("_", " "), *(f"{counts.get(label, 0):,}" for label in labels)]
-        + [f"{summary['by_split'][name]:,}", f"{summary['groups'][name]:,}"]
+        [
+            name.replace("_", " "),
+            *(f"{count:,}" for count in [*(counts.get(label, 0) for label in labels), summary["by_split"][name]]),
+            f"{summary['groups'][name]:,}",
+        ]
         for name, counts in summary["balance"].items()
     ]
     return ["", *labels, "images", "groups"], rows
@@ -174,6 +190,6 @@ def rows_of(run: RunDir, who: str, generated: bool = False) -> list[Json]:
     return list(read_jsonl(run.predictions(who, generated)))
 
 
-def test_examples(config: Config, run: RunDir) -> list[Any]:
+def test_examples(config: Config, run: RunDir) -> list[Example]:
     """The test split in the order in which it was evaluated, folds pooled."""
     return [row for part in run.parts(config.data.folds) for row in dataset.read_split(part.split("test"))]

@@ -106,7 +106,7 @@
         bars.append(make("span", "", pair[0]), meter, make("span", "p", share(pair[1])));
       });
       line.append(bars);
-      if (entry.written !== undefined) line.append(make("div", "p", "Written freely: “" + entry.written.slice(0, 300) + "”"));
+      if (entry.written !== undefined) line.append(make("div", "note", "Written freely: “" + entry.written.slice(0, 300) + "”"));
       facts.append(line);
     });
     fact(facts, "Image", item.id + (item.images > 1 ? " (first of " + item.images + ")" : ""));

@@ -1,4 +1,4 @@
-"""The gallery: every test item with its answers, thumbnails for those worth a look first, as JSON that is safe in HTML."""
+"""The gallery: every test item with its answers, thumbnails of those worth a look first, as JSON safe inside HTML."""
 
 import base64
 import io
@@ -120,7 +120,7 @@ def _said(row: Json) -> Json:
 
 
 def thumbnail(image: Image.Image, blurred: bool) -> str:
-    """The image as a `data:` URI of a small WebP. Blurred: at most 16 pixels survive on a side, so nothing can be undone."""
+    """The image as a `data:` URI of a small WebP. Blurred: 16 pixels survive on a side, so nothing can be undone."""
     small = image.convert("RGB")
     if blurred:
         small.thumbnail((16, 16))

@@ -153,7 +153,7 @@ def _ask_local(
         loaded = models.load(config)
         if "tuned" in who:
             loaded = dataclasses.replace(loaded, model=models.attach(loaded, part.adapter))
-        name = config.model.path and Path(config.model.path).name or config.model.id
+        name = Path(config.model.path).name if config.model.path else config.model.id
         predictor = LocalPredictor(loaded, test.labels, config.task, config.evaluate.batch_size, name)
         if "base" in who and part == parts[0]:
             for predictions in predictor.predict_modes(test.examples, root, ("score", "generate"), "base"):

@@ -18,7 +18,8 @@ from finetune.rundir import RunDir, sha256_file
 
 def reads(config: Config, run: RunDir) -> dict[str, Any]:
     """The whole config is printed in the report; the files are those of the earlier stages."""
-    files = [run.comparison, run.metrics, run.summary, run.quarantine, *sorted(run.eval.glob("*.predictions.jsonl"))]
+    files = [run.comparison, run.metrics, run.summary, run.quarantine]
+    files += [run.predictions(who, generated) for who in config.evaluate.models for generated in (False, True)]
     for part in run.parts(config.data.folds):
         files += [part.split("test"), part.train / "trainable.json", part.adapter / "finetune.json"]
         files += [part.train / "log.jsonl", part.train / "validation.jsonl"]
