@@ -7,6 +7,9 @@ from finetune import named
 
 STAGES = ("prepare", "train", "evaluate", "report", "export")
 
+EVALUATED = ("majority", "base", "tuned")
+"""Models that `evaluate.models` may name."""
+
 Target = Literal["none", "attention", "all", "full"]
 
 
@@ -151,7 +154,7 @@ class DecisionConfig:
 class EvaluateConfig:
     """Who is compared, and on what."""
 
-    models: tuple[str, ...] = key(("majority", "base", "tuned"), "who is compared")
+    models: tuple[str, ...] = key(EVALUATED, "who is compared: majority, base, tuned")
     batch_size: int = key(32, "examples a forward pass")
     positive: str | None = key(None, "label whose sensitivity and specificity are shown")
     decision: DecisionConfig = section(DecisionConfig)
@@ -187,7 +190,13 @@ class Config:
 
 def problems(config: Config) -> list[str]:
     """Checks what one field cannot know about another; returns every mistake, worded for the user."""
-    return [*_name_problems(config), *_data_problems(config), *_task_problems(config), *_train_problems(config)]
+    return [
+        *_name_problems(config),
+        *_data_problems(config),
+        *_task_problems(config),
+        *_evaluate_problems(config),
+        *_train_problems(config),
+    ]
 
 
 def _name_problems(config: Config) -> list[str]:
@@ -244,6 +253,14 @@ def _task_problems(config: Config) -> list[str]:
             found.append(f"evaluate.positive: {named.unknown('label', str(config.evaluate.positive), task.labels)}")
     if not task.question.strip():
         found.append("task.question: is empty")
+    return found
+
+
+def _evaluate_problems(config: Config) -> list[str]:
+    models = config.evaluate.models
+    found = [f"evaluate.models: {named.unknown('model', who, EVALUATED)}" for who in models if who not in EVALUATED]
+    if not models or len(set(models)) < len(models):
+        found.append(f"evaluate.models: got [{', '.join(models)}], expected at least one, each once")
     return found
 
 
