@@ -55,7 +55,7 @@ def examples(chosen: Config, run: RunDir, split: str, parts: range) -> list[Exam
         for view in range(3):
             path = f"images/part{part:03d}_view{view}.png"
             drawn = LABELS[chosen.task.labels.index(label)]
-            picture(drawn, 31 * part + view).save(run.data / path)
+            picture(drawn, 31 * part + view).save(run.data / path, compress_level=1)
             example = Example(f"part{part:03d}_view{view}", (ImageRef(path),), label, f"part{part:03d}", split=split)
             found.append(replace(example, messages=classify.messages(chosen.task, chosen.task.labels, example)))
     return found

@@ -8,24 +8,14 @@ import synthetic
 from training import micro
 
 from finetune import comparison
-from finetune.config import DecisionConfig, EvaluateConfig, ModelConfig, TaskConfig
+from finetune.config import Config, DecisionConfig, EvaluateConfig, ModelConfig, TaskConfig, problems
 from finetune.errors import ConfigError, DataError, IntegrityError
 from finetune.rundir import read_json, read_jsonl, sha256_file
 from finetune.stages import evaluate
 
 KEYS = [
-    "id",
-    "image_sha256",
-    "question",
-    "gold",
-    "text",
-    "answer",
-    "outcome",
-    "probabilities",
-    "seconds",
-    "model",
-    "parser",
-    "group",
+    *("id", "image_sha256", "question", "gold", "text", "answer", "outcome"),
+    *("probabilities", "seconds", "model", "parser", "group"),
 ]
 
 
@@ -159,6 +149,19 @@ def test_only_the_models_asked_for(prepared):
     assert (list(found["models"]), found["pairs"], found["modes"]) == (["majority"], {}, {})
 
 
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (("base", "tunned"), "evaluate.models: unknown model 'tunned'. Did you mean 'tuned'?"),
+        ((), "evaluate.models: got [], expected at least one, each once"),
+        (("base", "base"), "evaluate.models: got [base, base], expected at least one, each once"),
+    ],
+)
+def test_models_are_checked_at_the_door(models, message):
+    found = problems(replace(Config(), evaluate=EvaluateConfig(models=models)))
+    assert [problem for problem in found if problem.startswith(message)]
+
+
 def test_an_unknown_positive_label(prepared):
     chosen, run = prepared
     with pytest.raises(ConfigError, match=r"evaluate\.positive: unknown label 'scrach'\. Did you mean 'scratch'"):
@@ -177,7 +180,7 @@ def spoiled(rows, how):
     return {
         "twice": [first, first, *rest],
         "missing": [second, *rest],
-        "not of this test split": [replace(first, id="stranger"), second, *rest],
+        "not of this test split": [*rows, replace(first, id="stranger")],
         "another order": [second, first, *rest],
         "gold": [replace(first, gold="pit"), second, *rest],
         "question": [replace(first, question="Really?"), second, *rest],
