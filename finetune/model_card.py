@@ -7,7 +7,7 @@ from typing import Literal
 
 import yaml
 
-from finetune import compose
+from finetune import __version__, compose
 from finetune.config import Config
 from finetune.rundir import Json, Part, RunDir, read_json, read_jsonl
 
@@ -77,7 +77,8 @@ def _front(config: Config) -> Json:
 def _model(config: Config, part: Part) -> Iterator[Field]:
     record = read_json(part.adapter / "finetune.json")
     yield Field("base model", config.model.path or config.model.id, "config")
-    yield Field("revision of the base", config.model.revision or "not pinned", "config")
+    embedded = f"as in finetune {__version__}" if config.model.id == "embedded" and not config.model.path else None
+    yield Field("revision of the base", embedded or config.model.revision or "not pinned", "config")
     yield Field("sha256 of the base weights", str(record["base_sha256"]), "measured")
     yield Field("family", config.model.family, "config")
     method, targets = config.method, config.method.targets
@@ -108,7 +109,8 @@ def _data(config: Config, run: RunDir) -> Iterator[Field]:
     yield Field("source", f"{config.data.adapter}: {config.data.path or 'made by the adapter'}", "config")
     yield Field("question", config.task.question, "config")
     yield Field("labels", ", ".join(summary["labels"]), "config" if config.task.labels else "measured")
-    yield Field("what never spans splits", config.data.group or "each example by itself", "config")
+    yield Field("what never spans splits", config.data.group or "groups as the adapter makes them", "config")
+    yield Field("groups by split", _counts(summary["groups"]), "measured")
     yield Field(
         "read, kept, quarantined", ", ".join(str(summary[k]) for k in ("read", "kept", "quarantined")), "measured"
     )

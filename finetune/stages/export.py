@@ -107,7 +107,7 @@ def _merge(config: Config, run: RunDir, folder: Path) -> Json:
     base = models.load(config, quantise=False)
     adapted = models.attach(dataclasses.replace(base, model=base.model.float()), run.parts(0)[0].adapter)
     expected, answers = _observe(dataclasses.replace(base, model=adapted), config, examples, root, labels)
-    whole: Any = adapted.merge_and_unload().to(base.dtype)  # type: ignore[operator]
+    whole: Any = adapted.merge_and_unload().to(base.dtype)
     _check_finite(whole)
     run.make(folder)
     whole.save_pretrained(folder)

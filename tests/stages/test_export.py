@@ -141,5 +141,7 @@ def test_card_tells_measured_from_configured_and_missing(built):
     assert "| trained parameters | 20 of 2,000 | measured |" in card
     assert "| optimiser steps | 3 | measured |" in card
     assert "| labels | no defect, scratch | measured |" in card
+    groups = ", ".join(f"{name} {count}" for name, count in read_json(run.summary)["groups"].items())
+    assert f"| groups by split | {groups} | measured |" in card
     assert "| intended use |  | missing |" in card
     assert "**Draft.** 5 required fields are missing: intended use" in card.splitlines()[3]
