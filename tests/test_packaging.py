@@ -52,7 +52,7 @@ def test_versions_agree():
 
 def call(*command: str | Path, cwd: Path, **environment: str) -> str:
     done = subprocess.run(
-        [*map(str, command)], cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=200
+        [*map(str, command)], cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=500
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
@@ -87,6 +87,7 @@ def test_the_wheel_holds_what_a_run_needs_and_nothing_at_the_top(wheel):
 
 
 @pytest.mark.package
+@pytest.mark.timeout(600)
 def test_the_wheel_runs_from_another_folder(wheel, tmp_path):
     site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
     elsewhere.mkdir()
