@@ -15,7 +15,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, Idefics3For
 from finetune.embedded.questions import LIST_HINTS, NUMBERS, Question, ask_larger, ask_present
 from finetune.embedded.speech import answer_logits, pack, prefix_ids, question_ids, stack
 from finetune.embedded.surfaces import KINDS, POSITIONS, SURFACES, Surface, make_surface
-from finetune.embedded.tower import pixel_tensor
+from finetune.embedded.tower import encode, pixel_tensor
 
 FIRST_SEED: Final = 2 * 10**12
 _BATCH = 32
@@ -64,7 +64,7 @@ SKILLS: Final[dict[str, Callable[[Surface, Rng], Question | None]]] = {
 def load(folder: Path) -> tuple[Idefics3ForConditionalGeneration, Idefics3Processor]:
     """Model in bf16 and processor from a folder, through the Auto classes and without the network."""
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.bfloat16, local_files_only=True)
-    processor = AutoProcessor.from_pretrained(folder, local_files_only=True)  # type: ignore[no-untyped-call]
+    processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
     return cast(Idefics3ForConditionalGeneration, model.train(False)), processor
 
 
@@ -85,7 +85,7 @@ def generate(
     batch["pixel_values"] = batch["pixel_values"].to(model.dtype)
     out = model.generate(**batch, max_new_tokens=12, do_sample=False)  # type: ignore[misc]
     new = out[:, batch["input_ids"].shape[1] :]
-    texts = processor.batch_decode(new, skip_special_tokens=True)  # type: ignore[no-untyped-call]
+    texts = processor.batch_decode(new, skip_special_tokens=True)
     return [text.strip() for text in texts]
 
 
@@ -103,7 +103,7 @@ def choose(
         rows.append(pack(prefix, candidates, pixel_tensor(surface)))
         labels.append(names)
     batch = stack(rows)
-    logits, answered = answer_logits(model, batch)
+    logits, answered = answer_logits(model, batch, encode(model.model.vision_model, batch.pixels))
     target = batch.labels[:, 1:][answered]
     logprob = logits.log_softmax(-1).gather(-1, target[:, None])[:, 0]
     widest = max(len(names) for names in labels) + 1

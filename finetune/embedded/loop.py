@@ -164,7 +164,7 @@ def run_phase(
     )
     for step, batch in enumerate(bar, start=first):
         loss = loss_of(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = weights.step(schedule.rate(step))
         losses.append(float(loss.detach()))
         if step % 20 == 0:

@@ -16,12 +16,13 @@ import torch
 from torch import distributed, multiprocessing
 from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFast
 
-from finetune.embedded.architecture import build_config, build_model
+from finetune.embedded.architecture import VISION_WIDTH, build_config, build_model
 from finetune.embedded.card import phase_record, write_card
 from finetune.embedded.evaluate import evaluate
 from finetune.embedded.language import BOS, EOS, IMAGE, PAD, build_processor
 from finetune.embedded.loop import MasterWeights, Schedule, run_phase
-from finetune.embedded.speech import PackedQuestions, Row, answer_loss, probe_answers, stack
+from finetune.embedded.speech import PackedQuestions, answer_loss, joint_loss, probe_answers, stack
+from finetune.embedded.surfaces import POSITIONS
 from finetune.embedded.tower import DenseHeads, DenseSurfaces, dense_loss, encode, probe
 
 PACKAGED = Path(__file__).parent / "tiny"
@@ -34,8 +35,8 @@ class Plan:
     """What to train: images and peak learning rate by phase, and on how many processes (one thread each)."""
 
     tower_images: int = 115_200
-    language_images: int = 19_200
-    joint_images: int = 4_800
+    language_images: int = 13_568
+    joint_images: int = 13_600
     tower_batch: int = 32
     language_batch: int = 16
     processes: int = 2
@@ -54,7 +55,7 @@ class Plan:
 
     def joint(self) -> Schedule:
         """Schedule of the third phase."""
-        return Schedule(self.joint_images // self.language_batch, self.language_batch, 3e-4, 30)
+        return Schedule(self.joint_images // self.language_batch, self.language_batch, 5e-4, 30)
 
     def first_seed(self, phase: int) -> int:
         """Where the surface stream of a phase starts; streams never meet each other nor the probe's."""
@@ -70,11 +71,15 @@ def new_model(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Idefics3ForCond
     return model
 
 
-def train_tower(model: Idefics3ForConditionalGeneration, plan: Plan, folder: Path) -> list[float]:
+def new_heads(plan: Plan) -> DenseHeads:
+    """Untrained read-outs."""
+    torch.manual_seed(plan.seed)
+    return DenseHeads()
+
+
+def train_tower(model: Idefics3ForConditionalGeneration, heads: DenseHeads, plan: Plan, folder: Path) -> list[float]:
     """Phase one; returns the losses of this call."""
     tower = model.model.vision_model
-    torch.manual_seed(plan.seed)
-    heads = DenseHeads()
     return run_phase(
         "tower",
         folder,
@@ -87,26 +92,50 @@ def train_tower(model: Idefics3ForConditionalGeneration, plan: Plan, folder: Pat
     )
 
 
-def train_answers(
-    model: Idefics3ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, plan: Plan, folder: Path, joint: bool
+def train_language(
+    model: Idefics3ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, plan: Plan, folder: Path
 ) -> list[float]:
-    """Phase two, or phase three when `joint`; returns the losses of this call."""
-    modules = {"connector": model.model.connector, "text": model.model.text_model}
-    if joint:
-        modules["tower"] = model.model.vision_model
-
-    def loss_of(batch: Row) -> torch.Tensor:
-        return answer_loss(model, batch, joint)
-
+    """Phase two; returns the losses of this call."""
     return run_phase(
-        "joint" if joint else "language",
+        "language",
         folder,
-        MasterWeights(modules, 0.05),
-        plan.joint() if joint else plan.language(),
-        PackedQuestions(plan.first_seed(2 if joint else 1), tokenizer, QUESTIONS_PER_IMAGE),
-        loss_of,
+        MasterWeights({"connector": model.model.connector, "text": model.model.text_model}, 0.05),
+        plan.language(),
+        PackedQuestions(plan.first_seed(1), tokenizer, QUESTIONS_PER_IMAGE, late=False),
+        lambda batch: answer_loss(model, batch),
         collate=stack,
         probe_every=250,
+        probe=lambda: probe_answers(model, tokenizer, PROBE_SEED, plan.probe_images),
+        stop_after=plan.stop_after_steps,
+    )
+
+
+def train_joint(
+    model: Idefics3ForConditionalGeneration,
+    heads: DenseHeads,
+    tokenizer: PreTrainedTokenizerFast,
+    plan: Plan,
+    folder: Path,
+) -> list[float]:
+    """Phase three; returns the losses of this call."""
+    torch.manual_seed(plan.seed)
+    place = torch.nn.Linear(VISION_WIDTH, len(POSITIONS) + 1)
+    modules = {
+        "connector": model.model.connector,
+        "text": model.model.text_model,
+        "tower": model.model.vision_model,
+        "heads": heads,
+        "place": place,
+    }
+    return run_phase(
+        "joint",
+        folder,
+        MasterWeights(modules, 0.05),
+        plan.joint(),
+        PackedQuestions(plan.first_seed(2), tokenizer, QUESTIONS_PER_IMAGE, late=True),
+        lambda batch: joint_loss(model, heads, place, batch),
+        collate=stack,
+        probe_every=150,
         probe=lambda: probe_answers(model, tokenizer, PROBE_SEED, plan.probe_images),
         stop_after=plan.stop_after_steps,
     )
@@ -120,9 +149,10 @@ def _worker(rank: int, plan: Plan, folder: Path, rendezvous: str) -> Idefics3For
         distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=plan.processes)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "processor")
     model = new_model(tokenizer, plan)
-    train_tower(model, plan, folder)
-    train_answers(model, tokenizer, plan, folder, joint=False)
-    train_answers(model, tokenizer, plan, folder, joint=True)
+    heads = new_heads(plan)
+    train_tower(model, heads, plan, folder)
+    train_language(model, tokenizer, plan, folder)
+    train_joint(model, heads, tokenizer, plan, folder)
     if plan.processes > 1:
         distributed.destroy_process_group()
     return model

@@ -166,9 +166,16 @@ TASKS: Final[dict[str, tuple[Callable[[Surface, Rng], Question | None], float]]]
 }
 
 
-def draw_questions(surface: Surface, rng: Rng, number: int) -> list[Question]:
-    """`number` questions that this surface can answer, tasks by their weight."""
-    shares = np.array([share for _, share in TASKS.values()])
+# What is learned last gets the most room in the later part of training: finding a place takes longest by far.
+LATE_SHARES: Final = {
+    "surface": 0.4, "kind": 2.0, "position": 5.0, "present": 3.0, "verdict": 0.8, "count": 2.0, "larger": 3.0,
+    "describe": 1.0,
+}  # fmt: skip
+
+
+def draw_questions(surface: Surface, rng: Rng, number: int, late: bool = False) -> list[Question]:
+    """`number` questions that this surface can answer, tasks by their share, or by their late share."""
+    shares = np.array([LATE_SHARES[task] if late else share for task, (_, share) in TASKS.items()])
     shares /= shares.sum()
     drawn: list[Question] = []
     names = list(TASKS)

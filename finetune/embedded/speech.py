@@ -4,11 +4,11 @@ Several questions on one image are packed into one row: they share the image pre
 positions keep them from seeing each other, so a packed row is worth exactly as much as separate rows but costs less.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerBase
@@ -16,20 +16,32 @@ from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerBa
 from finetune.embedded.architecture import IMAGE_TOKENS
 from finetune.embedded.questions import Question, draw_questions
 from finetune.embedded.surfaces import make_surface
-from finetune.embedded.tower import IGNORE, encode, pixel_tensor
+from finetune.embedded.tower import (
+    IGNORE,
+    DenseHeads,
+    dense_labels,
+    dense_loss,
+    encode,
+    pixel_tensor,
+    place_labels,
+)
 
 _PADDING = -1
 
 
 @dataclass(frozen=True)
 class Row:
-    """One image with its questions: `block` is 0 for the shared prefix and n for question n, all `[tokens]`."""
+    """One image with its questions: `block` is 0 for the shared prefix and n for question n, all `[tokens]`.
+
+    `dense` holds the labels of phase one, where they are wanted.
+    """
 
     pixels: Tensor
     ids: Tensor
     block: Tensor
     position: Tensor
     labels: Tensor
+    dense: dict[str, Tensor] = field(default_factory=dict)
 
 
 def prefix_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -47,18 +59,20 @@ def question_ids(tokenizer: PreTrainedTokenizerBase, question: Question) -> tupl
 
 
 class PackedQuestions(Dataset[Row]):
-    """Surface number `i` of a seeded stream with some of its questions, packed into one row."""
+    """Surface number `i` of a seeded stream with some of its questions (by their `late` shares or not), in one row."""
 
-    def __init__(self, first_seed: int, tokenizer: PreTrainedTokenizerBase, questions: int) -> None:
+    def __init__(self, first_seed: int, tokenizer: PreTrainedTokenizerBase, questions: int, late: bool) -> None:
         """The stream starts at `first_seed`; `questions` is the number for each picture."""
         self.first_seed, self.tokenizer, self.questions = first_seed, tokenizer, questions
+        self.late = late
         self.prefix = prefix_ids(tokenizer)
 
     def __getitem__(self, index: int) -> Row:
         surface = make_surface(self.first_seed + index)
         rng = np.random.default_rng([self.first_seed + index, 1])
-        drawn = draw_questions(surface, rng, self.questions)
-        return pack(self.prefix, [question_ids(self.tokenizer, question) for question in drawn], pixel_tensor(surface))
+        drawn = draw_questions(surface, rng, self.questions, self.late)
+        asked = [question_ids(self.tokenizer, question) for question in drawn]
+        return replace(pack(self.prefix, asked, pixel_tensor(surface)), dense=dense_labels(surface))
 
 
 def pack(prefix: list[int], questions: list[tuple[list[int], list[int]]], pixels: Tensor) -> Row:
@@ -71,7 +85,7 @@ def pack(prefix: list[int], questions: list[tuple[list[int], list[int]]], pixels
         block += [number] * length
         position += range(len(prefix), len(prefix) + length)
         labels += [IGNORE] * len(asked) + answered
-    return Row(pixels, *(torch.tensor(values) for values in (ids, block, position, labels)))
+    return Row(pixels, torch.tensor(ids), torch.tensor(block), torch.tensor(position), torch.tensor(labels))
 
 
 def stack(rows: list[Row]) -> Row:
@@ -86,6 +100,7 @@ def stack(rows: list[Row]) -> Row:
         pad([row.block for row in rows], _PADDING),
         pad([row.position for row in rows], 0),
         pad([row.labels for row in rows], IGNORE),
+        {key: torch.stack([row.dense[key] for row in rows]) for key in rows[0].dense},
     )
 
 
@@ -99,12 +114,11 @@ def attention_bias(block: Tensor, dtype: torch.dtype) -> Tensor:
     return bias[:, None]
 
 
-def answer_logits(
-    model: Idefics3ForConditionalGeneration, batch: Row, train_tower: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Logits in fp32 `[answer tokens, vocabulary]` of a batch, and the mask `[rows, tokens - 1]` they sit in."""
-    with torch.set_grad_enabled(train_tower and torch.is_grad_enabled()):
-        features = encode(model.model.vision_model, batch.pixels)
+def answer_logits(model: Idefics3ForConditionalGeneration, batch: Row, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits in fp32 `[answer tokens, vocabulary]` of a batch, and the mask `[rows, tokens - 1]` they sit in.
+
+    `features` is what `encode` gives for the batch's pixels.
+    """
     seen = model.model.connector(features)
     words = model.model.text_model.embed_tokens(batch.ids)
     first = int((batch.ids[0] == model.config.image_token_id).nonzero()[0])
@@ -120,10 +134,27 @@ def answer_logits(
     return model.lm_head(hidden[:, :-1][answered]).float(), answered
 
 
-def answer_loss(model: Idefics3ForConditionalGeneration, batch: Row, train_tower: bool) -> Tensor:
-    """Mean cross entropy of the answer tokens of a stacked batch."""
-    logits, answered = answer_logits(model, batch, train_tower)
+def answer_loss(model: Idefics3ForConditionalGeneration, batch: Row) -> Tensor:
+    """Mean cross entropy of the answer tokens of a stacked batch, in front of a frozen tower."""
+    with torch.no_grad():
+        features = encode(model.model.vision_model, batch.pixels)
+    logits, answered = answer_logits(model, batch, features)
     return functional.cross_entropy(logits, batch.labels[:, 1:][answered])
+
+
+def joint_loss(model: Idefics3ForConditionalGeneration, heads: DenseHeads, place: nn.Linear, batch: Row) -> Tensor:
+    """Answers, half the loss of phase one, and the place of every defect patch; all weights learn.
+
+    Without the last term the language model stays at chance on places for as long as anyone waited: it has to find the
+    defect and where it is at once. `place` asks the tower to say both in one direction of its features.
+    """
+    features = encode(model.model.vision_model, batch.pixels)
+    logits, answered = answer_logits(model, batch, features)
+    spoken = functional.cross_entropy(logits, batch.labels[:, 1:][answered])
+    placed = functional.cross_entropy(
+        place(features.float()).flatten(0, 1), place_labels(batch.dense["patch_kind"]).flatten(), ignore_index=IGNORE
+    )
+    return spoken + 0.5 * dense_loss(heads(features), batch.dense) + placed
 
 
 @torch.no_grad()
@@ -144,7 +175,7 @@ def probe_answers(
             rows.append(pack(prefix, [question_ids(tokenizer, question) for question in drawn], pixel_tensor(surface)))
             tasks += [question.task for question in drawn]
         batch = stack(rows)
-        logits, answered = answer_logits(model, batch)
+        logits, answered = answer_logits(model, batch, encode(model.model.vision_model, batch.pixels))
         hit = logits.argmax(-1) == batch.labels[:, 1:][answered]
         number = (batch.block[:, 1:] + 6 * torch.arange(16)[:, None])[answered] - 1
         wrong = torch.bincount(number[~hit], minlength=len(tasks))

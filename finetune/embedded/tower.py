@@ -74,6 +74,13 @@ def dense_labels(surface: Surface) -> dict[str, Tensor]:
     }
 
 
+def place_labels(patch_kind: Tensor) -> Tensor:
+    """For each patch `[images, 256]` the cell of the 3 x 3 grid it lies in plus 1 where it shows a defect, else 0."""
+    cell = (torch.arange(GRID) * 2 + 1) * 3 // (2 * GRID)
+    cells = (3 * cell[:, None] + cell[None, :]).flatten() + 1
+    return torch.where(patch_kind > 0, cells.expand_as(patch_kind), patch_kind)
+
+
 class DenseSurfaces(Dataset[dict[str, Tensor]]):
     """Surface number `i` of a seeded stream, with its dense labels; a fifth of them harder than what is asked later."""
 

@@ -9,11 +9,11 @@ import torch
 from transformers import Idefics3Processor
 
 from finetune.embedded.loop import MasterWeights, Schedule
-from finetune.embedded.pretrain import Plan, new_model, train_answers, train_tower
+from finetune.embedded.pretrain import Plan, new_heads, new_model, train_joint, train_language, train_tower
 from finetune.embedded.questions import Question, draw_questions
 from finetune.embedded.speech import PackedQuestions, answer_loss, attention_bias, prefix_ids, question_ids, stack
 from finetune.embedded.surfaces import KINDS, Instance, Surface, make_surface
-from finetune.embedded.tower import IGNORE, dense_labels, pixel_tensor
+from finetune.embedded.tower import IGNORE, dense_labels, pixel_tensor, place_labels
 
 MICRO = Plan(
     tower_images=24,
@@ -41,6 +41,16 @@ def test_dense_labels_by_hand() -> None:
     assert labels["position"] == 0
     assert labels["count"] == 1
     assert labels["kind"] == hole
+
+
+def test_place_labels_by_hand() -> None:
+    kinds = torch.zeros(1, 256, dtype=torch.int64)
+    kinds[0, 0] = 3  # top left
+    kinds[0, 16 * 8 + 5] = 1  # row 8 of 16 is the middle; column 5 spans 40 to 48, its middle is beyond 42.67
+    kinds[0, 255] = 2  # bottom right
+    kinds[0, 7] = IGNORE
+    places = place_labels(kinds)[0]
+    assert [int(places[patch]) for patch in (0, 16 * 8 + 5, 255, 7, 1)] == [1, 5, 9, IGNORE, 0]
 
 
 def test_schedule_by_hand() -> None:
@@ -93,7 +103,7 @@ def test_ids_are_what_the_processor_makes_of_the_chat_template(processor: Idefic
 def test_packed_questions_cost_what_separate_ones_cost(processor: Idefics3Processor) -> None:
     tokenizer = processor.tokenizer
     model = new_model(tokenizer, MICRO).float()
-    packed = answer_loss(model, stack([PackedQuestions(5, tokenizer, 3)[index] for index in (0, 1)]), False)
+    packed = answer_loss(model, stack([PackedQuestions(5, tokenizer, 3, late=False)[index] for index in (0, 1)]))
     model.set_attn_implementation("sdpa")
     summed, tokens = 0.0, 0
     for seed in (5, 6):
@@ -109,10 +119,11 @@ def test_packed_questions_cost_what_separate_ones_cost(processor: Idefics3Proces
 
 
 def _losses(plan: Plan, processor: Idefics3Processor, folder: Path) -> tuple[list[list[float]], torch.Tensor]:
-    model = new_model(processor.tokenizer, plan)
-    losses = [train_tower(model, plan, folder)]
+    model, heads = new_model(processor.tokenizer, plan), new_heads(plan)
+    losses = [train_tower(model, heads, plan, folder)]
     if plan.stop_after_steps is None:
-        losses += [train_answers(model, processor.tokenizer, plan, folder, joint=joint) for joint in (False, True)]
+        losses.append(train_language(model, processor.tokenizer, plan, folder))
+        losses.append(train_joint(model, heads, processor.tokenizer, plan, folder))
     return losses, torch.cat([parameter.detach().float().flatten() for parameter in model.parameters()])
 
 
