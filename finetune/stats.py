@@ -123,8 +123,8 @@ def paired_difference(
         p, method = mcnemar_exact(b, c), "Tango score interval, exact McNemar"
         return Difference((b - c) / n, low, high, b, c, p, n, n, discordant, method)
     weight = np.full(n, 1 / n) if weights is None else np.asarray(weights, float)
-    share = np.bincount(index, weight)
-    sums = np.bincount(index, weight * delta)
+    share: Array = np.bincount(index, weight).astype(np.float64)
+    sums: Array = np.bincount(index, weight * delta).astype(np.float64)
     low, high = _cluster_interval(share, sums, weight @ (delta > 0), weight @ (delta < 0))
     p, method = sign_flip(sums, seed), "t on group sums (CR2), sign-flip of groups"
     return Difference(float(sums.sum()), low, high, b, c, p, n, len(names), discordant, method)
@@ -193,7 +193,8 @@ def balanced_accuracy(tables: NDArray[Any]) -> Array:
     counts = tables.sum(-1)
     right = np.diagonal(tables[..., :-1], axis1=-2, axis2=-1)
     present = counts > 0
-    return np.divide((right / np.maximum(counts, 1)).sum(-1), present.sum(-1))
+    found: Array = np.divide((right / np.maximum(counts, 1)).sum(-1), present.sum(-1))
+    return found
 
 
 def macro_f1(tables: NDArray[Any]) -> Array:
@@ -201,7 +202,8 @@ def macro_f1(tables: NDArray[Any]) -> Array:
     counts, answered = tables.sum(-1), tables[..., :-1].sum(-2)
     right = np.diagonal(tables[..., :-1], axis1=-2, axis2=-1)
     f1 = np.where(counts > 0, 2 * right / np.maximum(counts + answered, 1), 0.0)
-    return np.divide(f1.sum(-1), (counts > 0).sum(-1))
+    found: Array = np.divide(f1.sum(-1), (counts > 0).sum(-1))
+    return found
 
 
 def bootstrap(
@@ -220,7 +222,7 @@ def bootstrap(
     names, index = np.unique(np.asarray(groups), return_inverse=True)
     tables = np.zeros((len(names), len(labels), len(labels) + 1))
     columns = [len(labels) if answer is None else place[answer] for answer in answers]
-    np.add.at(tables, (index, [place[truth] for truth in gold], columns), 1)
+    np.add.at(tables, (index, np.asarray([place[truth] for truth in gold]), np.asarray(columns)), 1)
     # Groups with the same table are drawn together: the same distribution, and thousands of single items cost nothing.
     kinds, counts = np.unique(tables.reshape(len(names), -1), axis=0, return_counts=True)
     draws = np.random.default_rng(seed).multinomial(len(names), counts / len(names), size=REPLICATES)

@@ -55,11 +55,8 @@ def pictures(config: Config) -> str:
 
 def _gallery(config: Config, run: RunDir) -> gallery.Gallery:
     examples = content.test_examples(config, run)
-    who = [
-        name
-        for name in ("base", "tuned", "majority")
-        if run.predictions(name).exists() and name in config.evaluate.models
-    ]
+    asked = config.evaluate.models
+    who: list[str] = [name for name in ("base", "tuned", "majority") if name in asked]
     deployed = {name: content.rows_of(run, name) for name in who}
     generated = {name: content.rows_of(run, name, True) for name in who if run.predictions(name, True).exists()}
     shown = pictures(config)
