@@ -16,9 +16,10 @@ def image_tokens(processor: Any, height: int, width: int) -> int:
     whole: int = processor.image_seq_len + 3
     if not rows:
         return whole
-    newlines = len(processor.tokenizer("\n\n", add_special_tokens=False)["input_ids"]) - 1
+    newlines: int = len(processor.tokenizer("\n\n", add_special_tokens=False)["input_ids"]) - 1
     tiles: int = rows * cols * (processor.image_seq_len + 2)
-    return tiles + rows + whole + newlines
+    total: int = tiles + rows + whole + newlines
+    return total
 
 
 FAMILY = replace(

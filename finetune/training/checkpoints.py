@@ -122,7 +122,7 @@ def verify(place: Path) -> None:
 
 def generator_states() -> Json:
     """States of the global random generators, in types that `torch.load(weights_only=True)` admits."""
-    kind, keys, position, has_gauss, cached = np.random.get_state()  # type: ignore[misc]  # legacy tuple
+    kind, keys, position, has_gauss, cached = np.random.get_state()
     version, internal, gauss = random.getstate()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {

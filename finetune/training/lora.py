@@ -36,7 +36,7 @@ def adapt(loaded: Loaded, config: Config) -> "PeftModel":
 
     tied = _output_tied_to_input(loaded.model)
     plan = lora_config(loaded.model, loaded.family, config.method, tied=tied)
-    names = set(plan.target_modules or ())
+    names = list(plan.target_modules or ())
     set_seed(config.seed)
     with models.known_warnings():
         model = get_peft_model(loaded.model, plan)
@@ -144,14 +144,15 @@ def show(rows: dict[str, Json]) -> None:
 def parameter_groups(model: nn.Module, family: Family, train: TrainConfig, weight_decay: float) -> list[Json]:
     """Optimiser groups: one a component that trains, with its rate; biases and norms without decay.
 
-    The order is that of the components, so that an optimiser's saved state fits again.
+    The order is fixed, so that an optimiser's saved state fits again, and ends with the vision tower: the log shows the
+    rate of the first group.
     """
     rates = {"vision_tower": train.learning_rates.vision_tower, "projector": train.learning_rates.projector}
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in trainable(model):
         decays = parameter.ndim > 1
         groups.setdefault((component_of(family, name), decays), []).append(parameter)
-    order = sorted(groups, key=lambda key: (COMPONENTS.index(key[0]), not key[1]))
+    order = sorted(groups, key=lambda key: (-COMPONENTS.index(key[0]), not key[1]))
     return [
         {
             "params": groups[part, decays],

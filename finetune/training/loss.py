@@ -11,7 +11,7 @@ from finetune.encoding import IGNORED
 Batch = dict[str, Any]
 
 
-def answer_loss(model: Any, batch: Batch, tokens: float) -> Tensor:
+def answer_loss(model: Any, batch: Batch, tokens: Tensor | float) -> Tensor:
     """Summed cross entropy of the labelled tokens over `tokens`, the labelled tokens of the whole accumulated batch.
 
     So one batch of 4 and 4 accumulated batches of 1 give the same gradient, whatever the lengths of their answers.

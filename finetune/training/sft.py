@@ -8,7 +8,7 @@ import math
 import resource
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -28,6 +28,9 @@ from finetune.training.loss import Batch, answer_loss, count_labels
 from finetune.training.sampler import BatchSampler
 from finetune.training.schedule import Schedule
 from finetune.training.validation import Validator, Verdict
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 class AnswerTrainer(Trainer):
@@ -67,6 +70,7 @@ class AnswerTrainer(Trainer):
         """Builds the sampler and hands the rest to transformers."""
         self.loaded, self.settings, self.journal, self.validator = loaded, train, journal, validator
         self.interruption, self.folder, self.run_dir = interruption, folder, run
+        self.adapted: PeftModel = model
         self.examples = examples
         self.best: dict[str, Tensor] | None = None
         self.verdict: Json = {}
@@ -105,7 +109,7 @@ class AnswerTrainer(Trainer):
             generator=torch.Generator(),
         )
 
-    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Batch], float]:
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Batch], Tensor]:
         """The batches of one optimiser step, and the number of labelled tokens in it: the mean over ranks.
 
         Gradients are averaged over ranks, so a sum divided by the mean number is the mean over all tokens.
@@ -113,7 +117,8 @@ class AnswerTrainer(Trainer):
         found: list[Batch] = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
         self._ids = [name for batch in found for name in batch.pop("ids")]
         tokens = torch.tensor(float(count_labels(found)), device=device)
-        return found, float(self.accelerator.reduce(tokens, reduction="mean"))
+        mean: Tensor = self.accelerator.reduce(tokens, reduction="mean")
+        return found, mean
 
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -134,9 +139,9 @@ class AnswerTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The optimiser, with one group a component."""
         if self.optimizer is None:
-            cls, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            cls, options = self.get_optimizer_cls_and_kwargs(self.args)
             groups = lora.parameter_groups(
-                self.model, self.loaded.family, self.settings, weight_decay=self.args.weight_decay
+                self.adapted, self.loaded.family, self.settings, weight_decay=self.args.weight_decay
             )
             self.optimizer = cls(groups, **options)
         return self.optimizer
@@ -173,10 +178,10 @@ class AnswerTrainer(Trainer):
         self.control.should_evaluate = False
         if self.validator is None:
             return {}
-        result, step = self.validator(self.model), self.state.global_step
+        result, step = self.validator(self.adapted), self.state.global_step
         better = not self.verdict or result > Verdict(self.verdict["value"], self.verdict["log_probability"])
         if better:
-            self.verdict, self.best = {"step": step, **dataclasses.asdict(result)}, lora.snapshot(self.model)
+            self.verdict, self.best = {"step": step, **dataclasses.asdict(result)}, lora.snapshot(self.adapted)
         row = {"step": step, "epoch": round(float(self.state.epoch or 0), 6), "metric": self.validator.metric}
         self.journal.validation(
             {**row, **dataclasses.asdict(result), "n": len(self.validator.examples), "best": better}
@@ -191,8 +196,8 @@ class AnswerTrainer(Trainer):
             DataError: a weight is not finite.
         """
         if self.best is not None:
-            lora.restore(self.model, self.best)
-        self._require_finite_weights(lora.snapshot(self.model))
+            lora.restore(self.adapted, self.best)
+        self._require_finite_weights(lora.snapshot(self.adapted))
 
     def start_clock(self) -> None:
         """Begins the time of the next step."""
@@ -200,15 +205,15 @@ class AnswerTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Writes a checkpoint of ours in place of the library's."""
-        weights = lora.snapshot(self.model)
+        weights = lora.snapshot(self.adapted)
         self._require_finite_weights(weights)
         state = State(
             step=self.state.global_step,
             weights=weights,
             best=self.best,
-            optimiser=self.optimizer.state_dict(),
-            scheduler=self.lr_scheduler.state_dict(),
-            trainer=dataclasses.asdict(dataclasses.replace(self.state, log_history=[], stateful_callbacks={})),
+            optimiser=self._optimiser().state_dict(),
+            scheduler=self._scheduler().state_dict(),
+            trainer={**dataclasses.asdict(self.state), "log_history": [], "stateful_callbacks": {}},
             verdict=self.verdict,
             base=record(self.loaded),
             generators=checkpoints.generator_states(),
@@ -218,13 +223,13 @@ class AnswerTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         state = self._state()
-        lora.restore(self.model, state.weights)
+        lora.restore(self.adapted, state.weights)
         self.best, self.verdict = state.best, state.verdict
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            self.optimizer.load_state_dict(self._state().optimiser)
-            self.lr_scheduler.load_state_dict(self._state().scheduler)
+            self._optimiser().load_state_dict(self._state().optimiser)
+            self._scheduler().load_state_dict(self._state().scheduler)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
@@ -236,6 +241,14 @@ class AnswerTrainer(Trainer):
     def _state(self) -> State:
         assert self._resumed is not None, "resuming starts in run_from"
         return self._resumed
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        assert self.optimizer is not None, "made when training begins"
+        return self.optimizer
+
+    def _scheduler(self) -> torch.optim.lr_scheduler.LRScheduler:
+        assert self.lr_scheduler is not None, "made when training begins"
+        return self.lr_scheduler
 
     def _require_finite(self, finite: bool, what: str) -> None:
         if not finite:
