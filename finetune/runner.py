@@ -21,6 +21,9 @@ from finetune.rundir import SCHEMA, Json, RunDir, canonical_digest, now, sha256_
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "numpy", "pillow", "tokenizers")
 
+ENDS = ("report", "export")
+"""Stages that no other builds on."""
+
 
 def execute(config: Config, overrides: Sequence[str]) -> Path:
     """Runs the stages of `config` in order and returns the run directory.
@@ -94,7 +97,7 @@ def _advance(run: RunDir, config: Config, name: str) -> None:
     selected = name in config.stages
     later = [other for other in config.stages if STAGES.index(other) > STAGES.index(name)]
     if not selected:
-        if later:
+        if later and name not in ENDS:
             _require(run, config, stage, name, record, later[0])
         return
     wanted, sources = fingerprint(stage, config, run), canonical_digest(stage.sources(config))
@@ -128,8 +131,6 @@ def _run_stage(run: RunDir, config: Config, stage: ModuleType, name: str, identi
 
 def _require(run: RunDir, config: Config, stage: ModuleType, name: str, record: Json, later: str) -> None:
     """Checks a stage that is not run but that a later one builds on."""
-    if STAGES.index(later) > STAGES.index("evaluate") and name == "export":
-        return
     if record.get("status") != "done":
         raise ConfigError(f"stages: {later} needs {name}, which has not finished in {run.root}; add it to stages.")
     if record["fingerprint"] != fingerprint(stage, config, run):

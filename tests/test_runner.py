@@ -111,6 +111,12 @@ def test_a_failure_is_on_record_and_the_same_command_continues(tmp_path: Path, s
     assert stages.ran == ["evaluate", "report", "export"]
 
 
+def test_the_export_does_not_need_the_report(tmp_path: Path, stages: Stages) -> None:
+    wanted = ("prepare", "train", "evaluate", "export")
+    runner.execute(config(tmp_path, stages=wanted), [])
+    assert stages.ran == list(wanted)
+
+
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_run_says_so(tmp_path: Path, stages: Stages, kind: signal.Signals) -> None:
     stages.fail["train"] = lambda: os.kill(os.getpid(), kind)
