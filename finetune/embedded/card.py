@@ -11,7 +11,7 @@ from finetune.embedded.blemishes import DEFECTS
 from finetune.embedded.evaluate import FIRST_SEED
 from finetune.embedded.materials import MATERIALS
 
-PHASES: Final = ("tower", "language", "joint")
+PHASES: Final = ("tower", "language", "place", "answers", "joint")
 _NAMES: Final = {
     "kind": "which defect, of nine answers",
     "position": "where the only defect is, of nine places",
@@ -68,7 +68,10 @@ same package draws (`finetune/embedded/surfaces.py`); no photograph and no third
 1. The vision tower alone, from dense labels: linear heads say for each patch which defect covers it, and for the
    picture the material, the kind, the number and the place.
 2. Projector and language model in front of the frozen tower, six questions for each picture, loss on answers only.
-3. All weights together.
+3. The tower again, this time also asked in which ninth of the picture a damaged patch lies. A tower that was never
+   asked keeps next to nothing of it, and the language model then answers at chance.
+4. Projector and language model again, with more questions about places and numbers.
+5. All weights together, on answers and with less weight on the earlier labels.
 
 Left out on purpose, so that the recipe `defects` is new to it: pebbled hides, and defects named fold, poke, glue, cut
 or color. {note}

@@ -1,7 +1,7 @@
 """Train the embedded model from nothing: `python -m finetune.embedded.pretrain`.
 
-Three phases: the tower on dense labels, then projector and language model in front of the frozen tower, then all
-together. The same command continues where a stopped one left off.
+Five phases: the tower on dense labels, then projector and language model in front of the frozen tower, then the tower
+on places, then the language model again, then all together. The same command continues where a stopped one left off.
 """
 
 import argparse
@@ -16,14 +16,22 @@ import torch
 from torch import distributed, multiprocessing
 from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFast
 
-from finetune.embedded.architecture import VISION_WIDTH, build_config, build_model
+from finetune.embedded.architecture import build_config, build_model
 from finetune.embedded.card import phase_record, write_card
 from finetune.embedded.evaluate import evaluate
 from finetune.embedded.language import BOS, EOS, IMAGE, PAD, build_processor
 from finetune.embedded.loop import MasterWeights, Schedule, run_phase
 from finetune.embedded.speech import PackedQuestions, answer_loss, joint_loss, probe_answers, stack
-from finetune.embedded.surfaces import POSITIONS
-from finetune.embedded.tower import DenseHeads, DenseSurfaces, dense_loss, encode, probe
+from finetune.embedded.tower import (
+    DenseHeads,
+    DenseSurfaces,
+    dense_loss,
+    encode,
+    new_place_head,
+    place_accuracy,
+    place_loss,
+    probe,
+)
 
 PACKAGED = Path(__file__).parent / "tiny"
 PROBE_SEED = 10**12
@@ -36,7 +44,9 @@ class Plan:
 
     tower_images: int = 115_200
     language_images: int = 13_568
-    joint_images: int = 13_600
+    place_images: int = 22_400
+    answers_images: int = 8_000
+    joint_images: int = 3_200
     tower_batch: int = 32
     language_batch: int = 16
     processes: int = 2
@@ -53,9 +63,17 @@ class Plan:
         """Schedule of the second phase."""
         return Schedule(self.language_images // self.language_batch, self.language_batch, 1.2e-3, 100)
 
-    def joint(self) -> Schedule:
+    def place(self) -> Schedule:
         """Schedule of the third phase."""
-        return Schedule(self.joint_images // self.language_batch, self.language_batch, 5e-4, 30)
+        return Schedule(self.place_images // self.tower_batch, self.tower_batch, 6e-4, 30)
+
+    def answers(self) -> Schedule:
+        """Schedule of the fourth phase."""
+        return Schedule(self.answers_images // self.language_batch, self.language_batch, 8e-4, 30)
+
+    def joint(self) -> Schedule:
+        """Schedule of the fifth phase."""
+        return Schedule(self.joint_images // self.language_batch, self.language_batch, 2e-4, 30)
 
     def first_seed(self, phase: int) -> int:
         """Where the surface stream of a phase starts; streams never meet each other nor the probe's."""
@@ -93,15 +111,15 @@ def train_tower(model: Idefics3ForConditionalGeneration, heads: DenseHeads, plan
 
 
 def train_language(
-    model: Idefics3ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, plan: Plan, folder: Path
+    model: Idefics3ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, plan: Plan, folder: Path, late: bool
 ) -> list[float]:
-    """Phase two; returns the losses of this call."""
+    """Phase two, or phase four when `late`; returns the losses of this call."""
     return run_phase(
-        "language",
+        "answers" if late else "language",
         folder,
         MasterWeights({"connector": model.model.connector, "text": model.model.text_model}, 0.05),
-        plan.language(),
-        PackedQuestions(plan.first_seed(1), tokenizer, QUESTIONS_PER_IMAGE, late=False),
+        plan.answers() if late else plan.language(),
+        PackedQuestions(plan.first_seed(4 if late else 1), tokenizer, QUESTIONS_PER_IMAGE, late),
         lambda batch: answer_loss(model, batch),
         collate=stack,
         probe_every=250,
@@ -110,16 +128,38 @@ def train_language(
     )
 
 
+def train_place(
+    model: Idefics3ForConditionalGeneration, heads: DenseHeads, place: torch.nn.Linear, plan: Plan, folder: Path
+) -> list[float]:
+    """Phase three; returns the losses of this call."""
+    tower = model.model.vision_model
+
+    def loss_of(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        features = encode(tower, batch["pixels"])
+        return dense_loss(heads(features), batch) + 2.0 * place_loss(place, features, batch["patch_kind"])
+
+    return run_phase(
+        "place",
+        folder,
+        MasterWeights({"tower": tower, "heads": heads, "place": place}, 0.05),
+        plan.place(),
+        DenseSurfaces(plan.first_seed(3)),
+        loss_of,
+        probe_every=100,
+        probe=lambda: {"place": place_accuracy(tower, place, PROBE_SEED, plan.probe_images)},
+        stop_after=plan.stop_after_steps,
+    )
+
+
 def train_joint(
     model: Idefics3ForConditionalGeneration,
     heads: DenseHeads,
+    place: torch.nn.Linear,
     tokenizer: PreTrainedTokenizerFast,
     plan: Plan,
     folder: Path,
 ) -> list[float]:
-    """Phase three; returns the losses of this call."""
-    torch.manual_seed(plan.seed)
-    place = torch.nn.Linear(VISION_WIDTH, len(POSITIONS) + 1)
+    """Phase five; returns the losses of this call."""
     modules = {
         "connector": model.model.connector,
         "text": model.model.text_model,
@@ -151,8 +191,11 @@ def _worker(rank: int, plan: Plan, folder: Path, rendezvous: str) -> Idefics3For
     model = new_model(tokenizer, plan)
     heads = new_heads(plan)
     train_tower(model, heads, plan, folder)
-    train_language(model, tokenizer, plan, folder)
-    train_joint(model, heads, tokenizer, plan, folder)
+    train_language(model, tokenizer, plan, folder, late=False)
+    place = new_place_head(plan.seed)
+    train_place(model, heads, place, plan, folder)
+    train_language(model, tokenizer, plan, folder, late=True)
+    train_joint(model, heads, place, tokenizer, plan, folder)
     if plan.processes > 1:
         distributed.destroy_process_group()
     return model
@@ -195,6 +238,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--resume", choices=("auto", "never"), default="auto", help="never: discard checkpoints")
     parser.add_argument("--tower-images", type=int, default=plan.tower_images)
     parser.add_argument("--language-images", type=int, default=plan.language_images)
+    parser.add_argument("--place-images", type=int, default=plan.place_images)
+    parser.add_argument("--answers-images", type=int, default=plan.answers_images)
     parser.add_argument("--joint-images", type=int, default=plan.joint_images)
     parser.add_argument("--processes", type=int, default=plan.processes)
     parser.add_argument("--seed", type=int, default=plan.seed)
@@ -211,6 +256,8 @@ def main(argv: list[str] | None = None) -> None:
         plan = Plan(
             tower_images=arguments.tower_images,
             language_images=arguments.language_images,
+            place_images=arguments.place_images,
+            answers_images=arguments.answers_images,
             joint_images=arguments.joint_images,
             processes=arguments.processes,
             seed=arguments.seed,
@@ -225,7 +272,13 @@ def main(argv: list[str] | None = None) -> None:
         save(model, arguments.out)
     figures = evaluate(arguments.out, arguments.evaluation_images)
     if not arguments.evaluate_only:
-        batches = {"tower": plan.tower_batch, "language": plan.language_batch, "joint": plan.language_batch}
+        batches = {
+            "tower": plan.tower_batch,
+            "language": plan.language_batch,
+            "place": plan.tower_batch,
+            "answers": plan.language_batch,
+            "joint": plan.language_batch,
+        }
         phases = phase_record(arguments.checkpoints, batches)
         write_card(arguments.out, figures, arguments.evaluation_images, phases, arguments.note)
     json.dump(figures, sys.stdout, indent=2)

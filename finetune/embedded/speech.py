@@ -23,7 +23,7 @@ from finetune.embedded.tower import (
     dense_loss,
     encode,
     pixel_tensor,
-    place_labels,
+    place_loss,
 )
 
 _PADDING = -1
@@ -143,18 +143,12 @@ def answer_loss(model: Idefics3ForConditionalGeneration, batch: Row) -> Tensor:
 
 
 def joint_loss(model: Idefics3ForConditionalGeneration, heads: DenseHeads, place: nn.Linear, batch: Row) -> Tensor:
-    """Answers, half the loss of phase one, and the place of every defect patch; all weights learn.
-
-    Without the last term the language model stays at chance on places for as long as anyone waited: it has to find the
-    defect and where it is at once. `place` asks the tower to say both in one direction of its features.
-    """
+    """Answers, and with less weight what the tower was taught before, so that it forgets nothing; all weights learn."""
     features = encode(model.model.vision_model, batch.pixels)
     logits, answered = answer_logits(model, batch, features)
     spoken = functional.cross_entropy(logits, batch.labels[:, 1:][answered])
-    placed = functional.cross_entropy(
-        place(features.float()).flatten(0, 1), place_labels(batch.dense["patch_kind"]).flatten(), ignore_index=IGNORE
-    )
-    return spoken + 0.5 * dense_loss(heads(features), batch.dense) + placed
+    placed = place_loss(place, features, batch.dense["patch_kind"])
+    return spoken + 0.3 * dense_loss(heads(features), batch.dense) + 0.5 * placed
 
 
 @torch.no_grad()

@@ -9,21 +9,23 @@ import torch
 from transformers import Idefics3Processor
 
 from finetune.embedded.loop import MasterWeights, Schedule
-from finetune.embedded.pretrain import Plan, new_heads, new_model, train_joint, train_language, train_tower
+from finetune.embedded.pretrain import Plan, new_heads, new_model, train_joint, train_language, train_place, train_tower
 from finetune.embedded.questions import Question, draw_questions
 from finetune.embedded.speech import PackedQuestions, answer_loss, attention_bias, prefix_ids, question_ids, stack
 from finetune.embedded.surfaces import KINDS, Instance, Surface, make_surface
-from finetune.embedded.tower import IGNORE, dense_labels, pixel_tensor, place_labels
+from finetune.embedded.tower import IGNORE, dense_labels, new_place_head, pixel_tensor, place_labels
 
 MICRO = Plan(
     tower_images=24,
     language_images=12,
+    place_images=8,
+    answers_images=8,
     joint_images=8,
     tower_batch=4,
     language_batch=2,
     processes=1,
     vision_layers=1,
-    probe_images=16,
+    probe_images=64,
 )
 
 
@@ -119,11 +121,13 @@ def test_packed_questions_cost_what_separate_ones_cost(processor: Idefics3Proces
 
 
 def _losses(plan: Plan, processor: Idefics3Processor, folder: Path) -> tuple[list[list[float]], torch.Tensor]:
-    model, heads = new_model(processor.tokenizer, plan), new_heads(plan)
+    model, heads, place = new_model(processor.tokenizer, plan), new_heads(plan), new_place_head(plan.seed)
     losses = [train_tower(model, heads, plan, folder)]
     if plan.stop_after_steps is None:
-        losses.append(train_language(model, processor.tokenizer, plan, folder))
-        losses.append(train_joint(model, heads, processor.tokenizer, plan, folder))
+        losses.append(train_language(model, processor.tokenizer, plan, folder, late=False))
+        losses.append(train_place(model, heads, place, plan, folder))
+        losses.append(train_language(model, processor.tokenizer, plan, folder, late=True))
+        losses.append(train_joint(model, heads, place, processor.tokenizer, plan, folder))
     return losses, torch.cat([parameter.detach().float().flatten() for parameter in model.parameters()])
 
 
@@ -141,7 +145,7 @@ def test_a_stopped_run_continues_bit_for_bit(processor: Idefics3Processor, tmp_p
     assert rest[1:] == expected[1:]
     assert torch.equal(weights, resumed)
     again, same = _losses(MICRO, processor, stopped)
-    assert again == [[], [], []]
+    assert again == [[], [], [], [], []]
     assert torch.equal(weights, same)
-    assert (stopped / "log.jsonl").read_text().count("\n") == 3
+    assert (stopped / "log.jsonl").read_text().count("\n") == 5
     assert not list(stopped.glob("*.partial"))
