@@ -12,13 +12,12 @@ from finetune import stats
 from finetune.config import EvaluateConfig
 from finetune.errors import IntegrityError
 from finetune.example import Example, Outcome, Prediction
+from finetune.report import words
 from finetune.rundir import Json, canonical_digest
 
 SCHEMA = 1
 ORDER = ("tuned", "base", "majority")
 """Pairs are formed in this order: the first of two is the one that should be better."""
-ENOUGH_GROUPS = 20
-"""Fewer groups with a disagreement than this carry no decision (see the statistics in the documentation)."""
 
 
 @dataclass(frozen=True)
@@ -208,9 +207,9 @@ def _reason(pair: Json | None) -> str:
     if pair is None:
         return missing
     weak = ""
-    if pair["discordant_groups"] < ENOUGH_GROUPS:
+    if pair["groups"] != pair["n"] and pair["discordant_groups"] < words.ENOUGH_GROUPS:
         weak = (
             f" The two models disagree in only {pair['discordant_groups']} of {pair['groups']} groups; below "
-            f"{ENOUGH_GROUPS} such an interval can be too narrow."
+            f"{words.ENOUGH_GROUPS} such an interval can be too narrow."
         )
     return missing + weak

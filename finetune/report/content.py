@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune import dataset
-from finetune.comparison import ENOUGH_GROUPS, ORDER
+from finetune.comparison import ORDER
 from finetune.config import Config
 from finetune.example import Example
 from finetune.report import charts, words
@@ -138,7 +138,7 @@ def limits(config: Config, comparison: Json, summary: Json) -> list[str]:
     if pair and groups != comparison["n"] and groups < 40:
         told.append(
             f"The test holds {groups} groups; with fewer than 40 the intervals are rough, "
-            f"with fewer than {ENOUGH_GROUPS} they carry no decision."
+            f"with fewer than {words.ENOUGH_GROUPS} they carry no decision."
         )
     if comparison["groups"] == comparison["n"]:
         told.append(

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from finetune.rundir import Json
 
+ENOUGH_GROUPS = 20
+"""Fewer groups with a disagreement than this carry no decision (see the statistics in the documentation)."""
+
 METRICS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -47,6 +50,12 @@ def p_value(p: float) -> str:
     return "p < 0.0001" if p < 1e-4 else f"p = {p:.4f}" if p < 0.001 else f"p = {p:.3f}"
 
 
+def title(metric: str) -> str:
+    """What a metric is called, at the start of a line."""
+    name = METRICS[metric]
+    return name[0].upper() + name[1:]
+
+
 def many(count: int, noun: str, plural: str | None = None) -> str:
     """`1 image`, `2 images`, `1,200 images`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
@@ -61,14 +70,29 @@ def tested(comparison: Json) -> str:
 
 
 def standing(pair: Json) -> str:
-    """`better`, `worse` or `open`: what the 95 % interval of a difference allows to say."""
-    return "better" if pair["low"] > 0 else "worse" if pair["high"] < 0 else "open"
+    """`better`, `worse`, `open` or `few`: what the 95 % interval of a difference allows to say.
+
+    `few` is better on fewer groups than an interval can be trusted with; worse is said without such a condition.
+    """
+    if pair["low"] > 0:
+        grouped = pair["groups"] != pair["n"]
+        return "few" if grouped and pair["discordant_groups"] < ENOUGH_GROUPS else "better"
+    return "worse" if pair["high"] < 0 else "open"
 
 
 HEADLINES = {
     "better": "The tuned model is better than its base.",
+    "few": "The tuned model did better than its base, on too few groups to be sure.",
     "worse": "The tuned model is worse than its base.",
     "open": "No difference between the tuned model and its base is proven.",
+}
+
+
+FLOORS = {
+    "better": "is above that",
+    "few": "is above that, on too few groups to be sure",
+    "worse": "is below that",
+    "open": "is not proven to be above that",
 }
 
 
@@ -95,8 +119,8 @@ def summary(comparison: Json) -> list[str]:
     floor = comparison["pairs"].get("tuned-majority")
     if floor:
         share = percent(models["majority"][pair["metric"]]["value"])
-        how = {"better": "is above", "worse": "is below", "open": "is not proven to be above"}[standing(floor)]
-        told.append(f"Always giving the commonest answer would reach {share}; the tuned model {how} that.")
+        how = FLOORS[standing(floor)]
+        told.append(f"Always giving the commonest answer would reach {share}; the tuned model {how}.")
     return told
 
 
