@@ -126,6 +126,7 @@ class TrainConfig:
         "auto", "auto | fp32 | bf16 (auto: fp32 on CPU, bf16 where a GPU has it)"
     )
     shuffle: bool = key(True, "false = the source's row order")
+    balance: bool = key(False, "draw every label equally often in an epoch; rare ones repeat")
     augment: str = key("none", "named set of random changes to training images: none | flips | inspection")
     validate: int | Literal["epoch", "never"] = key("epoch", "task metric on validation: epoch | never | every N steps")
     checkpoint: int | Literal["epoch"] = key("epoch", "save: epoch | every N steps")
@@ -284,6 +285,8 @@ def _train_problems(config: Config) -> list[str]:
         for name, value in (("validate", train.validate), ("checkpoint", train.checkpoint))
         if isinstance(value, int) and value < 1
     ]
+    if train.balance and not train.shuffle:
+        found.append("train.balance=true draws examples in an order of its own; it needs train.shuffle=true")
     targets = method.targets
     if {targets.vision_tower, targets.projector, targets.language_model} == {"none"}:
         found.append("method.targets: every component is 'none', so there is nothing to train")

@@ -103,6 +103,7 @@ def test_an_own_recipe_cannot_replace_a_shipped_one(own: Path) -> None:
         (["task.labels=[a,b]", "evaluate.positive=c"], "evaluate.positive: unknown label 'c'"),
         (["task.question=' '"], "task.question: is empty"),
         (["train.checkpoint=0"], "train.checkpoint: got 0, expected at least 1 step"),
+        (["train.balance=true", "train.shuffle=false"], "it needs train.shuffle=true"),
         (["method.rank=0"], "method.rank: got 0, expected more than 0"),
         (["method.dropout=1"], "method.dropout: got 1"),
         (["method.targets.language_model=none"], "nothing to train"),

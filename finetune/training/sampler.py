@@ -1,21 +1,46 @@
 """Which examples go into which batch: a pure function of (seed, epoch, rank, world, step)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Sampler
 
 
-def order(size: int, seed: int, epoch: int, shuffle: bool) -> list[int]:
-    """Indices of all examples in the order of one epoch; the source's own order without `shuffle`."""
+def order(size: int, seed: int, epoch: int, shuffle: bool, classes: Sequence[str] | None = None) -> list[int]:
+    """Indices of all examples in the order of one epoch; the source's own order without `shuffle`.
+
+    With `classes` (one an example) an epoch is as long, but every class is drawn equally often: rare ones repeat, each
+    of their examples as often as the others give or take one, and common ones take turns over the epochs.
+    """
+    random = np.random.default_rng([seed, epoch])
+    if classes is not None:
+        return _balanced(classes, random)
     if not shuffle:
         return list(range(size))
-    return [int(index) for index in np.random.default_rng([seed, epoch]).permutation(size)]
+    return [int(index) for index in random.permutation(size)]
+
+
+def _balanced(classes: Sequence[str], random: np.random.Generator) -> list[int]:
+    names = sorted(set(classes))
+    drawn: list[int] = []
+    for rank, name in enumerate(names):
+        members = np.flatnonzero(np.asarray(classes) == name)
+        wanted = len(classes) // len(names) + (rank < len(classes) % len(names))
+        rounds = [random.permutation(members) for _ in range(-(-wanted // len(members)))]
+        drawn += [int(index) for index in np.concatenate(rounds)[:wanted]]
+    return [drawn[place] for place in random.permutation(len(drawn))]
 
 
 def batches(
-    size: int, batch_size: int, seed: int, epoch: int, shuffle: bool, rank: int = 0, world: int = 1
+    size: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    shuffle: bool,
+    rank: int = 0,
+    world: int = 1,
+    classes: Sequence[str] | None = None,
 ) -> list[list[int]]:
     """The batches of one rank in one epoch; batch `i` of the list is step `i`.
 
@@ -23,25 +48,34 @@ def batches(
     occurs once; with several ranks the last round is filled up from the epoch's beginning, so that all ranks run the
     same number of steps.
     """
-    indices = order(size, seed, epoch, shuffle)
+    indices = order(size, seed, epoch, shuffle, classes)
     dealt = [indices[start : start + batch_size] for start in range(0, size, batch_size)]
-    missing = -len(dealt) % world
-    return (dealt + dealt[:missing])[rank::world]
+    rounds = math.ceil(len(dealt) / world)
+    return [dealt[(world * turn + rank) % len(dealt)] for turn in range(rounds)]
 
 
 class BatchSampler(Sampler[list[int]]):
     """`batches` for a DataLoader; set `epoch` before each pass."""
 
-    def __init__(self, size: int, batch_size: int, seed: int, shuffle: bool, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        rank: int = 0,
+        world: int = 1,
+        classes: Sequence[str] | None = None,
+    ) -> None:
         """Stores the arguments of `batches`."""
         self.size, self.batch_size, self.seed = size, batch_size, seed
-        self.shuffle, self.rank, self.world = shuffle, rank, world
+        self.shuffle, self.rank, self.world, self.classes = shuffle, rank, world, classes
         self.epoch = 0
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yields the batches of the present epoch."""
         yield from batches(
-            self.size, self.batch_size, self.seed, self.epoch, self.shuffle, rank=self.rank, world=self.world
+            self.size, self.batch_size, self.seed, self.epoch, self.shuffle, self.rank, self.world, self.classes
         )
 
     def __len__(self) -> int:

@@ -75,7 +75,13 @@ class AnswerTrainer(Trainer):
         self.best: dict[str, Tensor] | None = None
         self.verdict: Json = {}
         self.sampler = BatchSampler(
-            len(examples), train.batch_size, args.seed, train.shuffle, rank=args.process_index, world=args.world_size
+            len(examples),
+            train.batch_size,
+            args.seed,
+            train.shuffle,
+            rank=args.process_index,
+            world=args.world_size,
+            classes=[example.target for example in examples.examples] if train.balance else None,
         )
         self._ids: list[str] = []
         self._resumed: State | None = None

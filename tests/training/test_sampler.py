@@ -1,3 +1,5 @@
+from collections import Counter
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +29,25 @@ def test_ranks_run_the_same_number_of_steps_and_miss_nothing(size, batch_size, w
     assert len({len(mine) for mine in dealt}) == 1
     assert {index for mine in dealt for batch in mine for index in batch} == set(range(size))
     assert len(BatchSampler(size, batch_size, 0, True, world=world)) == len(dealt[0])
+
+
+def test_a_balanced_epoch_is_as_long_and_holds_every_label_equally_often():
+    classes = ["rare"] * 2 + ["common"] * 9
+    drawn = order(11, seed=0, epoch=4, shuffle=True, classes=classes)
+    counts = Counter(classes[index] for index in drawn)
+    assert counts == {"common": 6, "rare": 5}
+    assert sorted(Counter(index for index in drawn if index < 2).values()) == [2, 3]
+    assert max(Counter(index for index in drawn if index >= 2).values()) == 1
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=60), st.integers(0, 5))
+def test_no_label_is_drawn_more_than_one_time_oftener_than_another(classes, epoch):
+    drawn = order(len(classes), seed=1, epoch=epoch, shuffle=True, classes=classes)
+    counts = Counter(classes[index] for index in drawn)
+    assert len(drawn) == len(classes)
+    assert set(counts) <= set(classes)
+    assert max(counts.values()) - min(counts[name] for name in set(classes)) <= 1
 
 
 def test_two_ranks_see_at_one_step_what_one_rank_sees_at_two():
