@@ -15,7 +15,8 @@ PHASES: Final = ("tower", "language", "place", "answers", "joint")
 _NAMES: Final = {
     "kind": "which defect, of nine answers",
     "position": "where the only defect is, of nine places",
-    "yes_no": "is there a defect (of this kind)",
+    "yes_no": "is there a defect, yes or no",
+    "yes_no_named": "is there a crack (or another named defect), yes or no",
     "verdict": "good or bad",
     "surface": "which material, of nine",
     "count": "how many defects, none to four",

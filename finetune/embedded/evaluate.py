@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor, Idefics3ForConditionalGeneration, Idefics3Processor
 
-from finetune.embedded.questions import LIST_HINTS, NUMBERS, Question, ask_larger, ask_present
+from finetune.embedded.questions import LIST_HINTS, NUMBERS, Question, ask_larger, pick
 from finetune.embedded.speech import answer_logits, pack, prefix_ids, question_ids, stack
 from finetune.embedded.surfaces import KINDS, POSITIONS, SURFACES, Surface, make_surface
 from finetune.embedded.tower import encode, pixel_tensor
@@ -45,6 +45,22 @@ def _count(surface: Surface, rng: Rng) -> Question:
     return _from_list("count", "How many defects are there?", NUMBERS[len(surface.instances)], NUMBERS, rng)
 
 
+def _present(surface: Surface, rng: Rng) -> Question | None:
+    """Asked of all clean surfaces and of every fourth other one, so that yes and no are about as frequent."""
+    if surface.kind != "none" and rng.random() > 0.25:
+        return None
+    answer = "no" if surface.kind == "none" else "yes"
+    return _from_list("present", "Is there a defect?", answer, ("yes", "no"), rng)
+
+
+def _named(surface: Surface, rng: Rng) -> Question:
+    """Is there a crack, and so on: as many yes as no."""
+    there = surface.kind != "none" and rng.random() < 0.625
+    others = tuple(kind for kind in KINDS[1:] if kind != surface.kind)
+    text = f"Is there a {surface.kind if there else pick(rng, others)}?"
+    return _from_list("present", text, "yes" if there else "no", ("yes", "no"), rng)
+
+
 def _verdict(surface: Surface, rng: Rng) -> Question:
     answer = "good" if surface.kind == "none" else "bad"
     return _from_list("verdict", "What is the state of this part?", answer, ("good", "bad"), rng)
@@ -53,7 +69,8 @@ def _verdict(surface: Surface, rng: Rng) -> Question:
 SKILLS: Final[dict[str, Callable[[Surface, Rng], Question | None]]] = {
     "kind": _kind,
     "position": _position,
-    "yes_no": ask_present,
+    "yes_no": _present,
+    "yes_no_named": _named,
     "verdict": _verdict,
     "surface": _surface,
     "count": _count,
