@@ -162,6 +162,16 @@ def test_batches_of_one_accumulated_are_one_batch(model, tmp_path):
     )
 
 
+def test_gradient_checkpointing_changes_memory_and_not_the_loss(model, tmp_path):
+    found = []
+    for number, trainer in enumerate(({}, {"gradient_checkpointing": True})):
+        run = micro_run.prepare(tmp_path / f"{number}", val=0)
+        config = micro_run.config(model, epochs=1.0, trainer=trainer)
+        stage.run(replace(config, method=replace(config.method, dropout=0.0)), run)
+        found.append([line["loss"] for line in micro_run.lines(run.train / "log.jsonl")])
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
 def test_source_order_without_shuffling_or_validation(model, tmp_path, monkeypatch):
     seen = []
     original = sft.AnswerTrainer.get_batch_samples
