@@ -37,9 +37,10 @@ but drawings made by a program.
 
 ## What it can do
 
-Figures on {images} surfaces of seeds {first} and up, none of which were trained on. `generated`: greedy answer equals
-the truth; `chosen`: the most probable of the listed labels; `balanced`: mean recall, generated; `majority`: always the
-commonest answer.
+Figures on {images} surfaces of seeds {first} and up, none of which were trained on; their defects are drawn
+plainly enough to be seen (fainter ones, a fifth of the first phase's pictures, are not asked about). `generated`: the
+greedy answer equals the truth; `chosen`: the most probable of the listed labels does; `balanced`: mean recall,
+generated; `majority`: always the commonest answer.
 
 | question | n | majority | generated | chosen | balanced |
 |---|---|---|---|---|---|
@@ -48,7 +49,10 @@ commonest answer.
 `python -m finetune.embedded.pretrain --evaluate-only` prints these figures again.
 
 It answers short questions in English about one picture, and picks from a list of answers named in the question.
-Pictures are squeezed to 128 x 128 pixels. Materials it knows: {materials}. Defects it knows: {defects}.
+Pictures are squeezed to 128 x 128 pixels.
+
+- Materials it knows: {materials}.
+- Defects it knows: {defects}. It is weak at thin ones on restless materials, at counting and at comparing.
 
 ## What it cannot do
 

@@ -16,12 +16,12 @@ import torch
 from torch import distributed, multiprocessing
 from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFast
 
-from finetune.embedded.architecture import build_config, build_model
+from finetune.embedded.architecture import build_config, build_model, spread_unseen
 from finetune.embedded.card import phase_record, write_card
 from finetune.embedded.evaluate import evaluate
 from finetune.embedded.language import BOS, EOS, IMAGE, PAD, build_processor
 from finetune.embedded.loop import MasterWeights, Schedule, run_phase
-from finetune.embedded.speech import PackedQuestions, answer_loss, joint_loss, probe_answers, stack
+from finetune.embedded.speech import PackedQuestions, answer_loss, joint_loss, probe_answers, seen_ids, stack
 from finetune.embedded.tower import (
     DenseHeads,
     DenseSurfaces,
@@ -222,10 +222,12 @@ def train(plan: Plan, folder: Path) -> Idefics3ForConditionalGeneration:
 
 def save(model: Idefics3ForConditionalGeneration, out: Path) -> None:
     """Write weights (bf16, one safetensors file), configuration, tokenizer and processor."""
+    processor = build_processor()
+    spread_unseen(model, torch.tensor(seen_ids(processor.tokenizer)))
     model.set_attn_implementation("sdpa")
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
-    build_processor().save_pretrained(out)
+    processor.save_pretrained(out)
     for path in out.iterdir():
         path.chmod(0o644)
 

@@ -58,6 +58,16 @@ def question_ids(tokenizer: PreTrainedTokenizerBase, question: Question) -> tupl
     return list(asked), list(answered)
 
 
+def seen_ids(tokenizer: PreTrainedTokenizerBase, surfaces: int = 2_000) -> list[int]:
+    """Ids of the tokens that training uses, from the questions on many surfaces: every wording occurs among them."""
+    found = set(prefix_ids(tokenizer))
+    for seed in range(surfaces):
+        for question in draw_questions(make_surface(seed), np.random.default_rng([seed, 1]), 8, late=bool(seed % 2)):
+            for ids in question_ids(tokenizer, question):
+                found.update(ids)
+    return sorted(found)
+
+
 class PackedQuestions(Dataset[Row]):
     """Surface number `i` of a seeded stream with some of its questions (by their `late` shares or not), in one row."""
 
