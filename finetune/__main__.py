@@ -49,6 +49,8 @@ def _dispatch(arguments: list[str]) -> None:
         print(_intro())
     elif {"--help", "-h"} & set(arguments) and arguments[0] not in VERBS:
         print(_help())
+    elif {"--help", "-h"} & set(arguments) and arguments[0] != "predict":  # which has more to say itself
+        print(f"python -m finetune {VERBS[arguments[0]]}")
     elif arguments[0] == "show":
         importlib.import_module("finetune.show").run(arguments[1:])
     elif arguments[0] in VERBS:
@@ -70,7 +72,10 @@ def _run(arguments: list[str]) -> None:
     if not config.recipe and not config.data.path:
         raise ConfigError(f"no recipe given. There are: {', '.join(compose.recipes())}. Try recipe=defects.")
     _enter(config.network)
-    from finetune import runner
+    from finetune import dataset, runner
+
+    dataset.options(config.data)  # what the adapter does not understand is refused before anything is written
+    dataset.relabelling(config.data)
 
     print(f"run: {compose.run_folder(config)}", file=sys.stderr)
     root = runner.execute(config, arguments)

@@ -5,6 +5,7 @@ converted strictly, so that every mistake is reported at once and keys inside di
 """
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -23,8 +24,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from finetune import named
-from finetune.config import Config, problems
+from finetune.config import Config
 from finetune.convert import convert, dotted_keys, unknown_key
+from finetune.crosscheck import problems
 from finetune.errors import ConfigError
 from finetune.rundir import canonical_digest
 
@@ -97,9 +99,9 @@ def compose(overrides: Sequence[str]) -> Config:
 def run_folder(config: Config) -> Path:
     """`run.dir`, or `run.root/RECIPE-HASH` with a hash over what the artefacts depend on."""
     if config.run.dir:
-        return Path(config.run.dir)
+        return Path(config.run.dir).expanduser()
     tree = {name: value for name, value in dataclasses.asdict(config).items() if name not in VOLATILE}
-    return Path(config.run.root) / f"{config.recipe or 'run'}-{canonical_digest(tree)[:8]}"
+    return Path(config.run.root).expanduser() / f"{config.recipe or 'run'}-{canonical_digest(tree)[:8]}"
 
 
 def to_yaml(config: Config) -> str:
@@ -240,6 +242,8 @@ def _refused_values(tree: Tree) -> list[str]:
             found.append(f"{where}: '${{...}}' is not expanded here; write the value itself")
         if isinstance(value, str) and SECRET.search(value):
             found.append(f"{where}: looks like a credential; give the name of an environment variable instead")
+        if isinstance(value, float) and not math.isfinite(value):
+            found.append(f"{where}: got {value}, expected a finite number")
     return found
 
 

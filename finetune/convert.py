@@ -2,12 +2,15 @@
 
 import dataclasses
 import difflib
+import re
 import types
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from finetune.errors import ConfigError
 
 T = TypeVar("T")
+
+_BARE_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
 def to_dataclass(tree: Any, cls: type[T], where: str = "") -> T:
@@ -152,6 +155,8 @@ def _to_scalar(value: Any, wanted: Any, where: str, problems: list[str]) -> Any:
     if wanted is str and type(value) in (bool, int, float):
         what = "the label" if "labels" in where or "synonyms" in where else "it"
         quote = f": quote {what}, or its spelling is lost"
+    if wanted is float and isinstance(value, str) and _BARE_EXPONENT.fullmatch(value):
+        quote = ": YAML takes an exponent for a number only after a point, as in 2.0e-4"
     problems.append(f"{where}: got {_show(value)}, expected {_NAMES.get(wanted, wanted.__name__)}{quote}")
     return None
 

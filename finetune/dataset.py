@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_adapters import image_folder
 from finetune import named, pixels
 from finetune.config import Config, DataConfig
 from finetune.convert import to_dataclass
@@ -86,8 +85,19 @@ def examples(config: Config, images: Path) -> Iterator[Example | BadRow]:
         yield item if isinstance(item, BadRow) else _checked(item, relabel, config.task.labels)
 
 
+def _is_text(example: Example) -> bool:
+    """Whether all of it can be written as UTF-8: JSON may spell half a surrogate pair, which is no character."""
+    try:
+        json.dumps(dataclasses.asdict(example), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _checked(example: Example, relabel: dict[str, str], labels: Sequence[str]) -> Example | BadRow:
     raw = example.target
+    if not _is_text(example):
+        return BadRow(example.row, ascii(example.images[0].path), "a value is no Unicode text (half a surrogate pair)")
     if relabel and raw not in relabel:
         reason = (
             f"label {raw!r} has no entry in data.options.relabel, which has {', '.join(map(repr, sorted(relabel)))}"
@@ -99,28 +109,6 @@ def _checked(example: Example, relabel: dict[str, str], labels: Sequence[str]) -
         reason = f"label {target!r} is none of task.labels ({', '.join(map(repr, labels))}): {hint}"
         return BadRow(example.row, example.images[0].path, reason)
     return dataclasses.replace(example, target=target) if target != raw else example
-
-
-def unlabelled(config: Config, folder: Path) -> Iterator[Example]:
-    """Every image below `folder`, sorted by path, read by the rules (frame, window) of the run's adapter.
-
-    `target` is empty; `id` is the path relative to `folder`, which is also the image root.
-
-    Raises:
-        DataError: the folder is missing, holds no image, or something in it cannot be read as one.
-    """
-    adapter = named.load("adapter", config.data.adapter)
-    chosen = options(config.data)
-    if not folder.is_dir():
-        raise DataError(f"{folder} is no folder; expected one that holds images.")
-    count = 0
-    for item in image_folder.scan(folder):
-        if isinstance(item, BadRow):
-            raise DataError(f"{folder / item.path} {item.reason}.")
-        count += 1
-        yield Example(item, (adapter.image(item, chosen),), "", item, row=item)
-    if not count:
-        raise DataError(f"{folder} holds no images ({', '.join(sorted(pixels.SUFFIXES))}).")
 
 
 def source_digest(config: Config) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ROWS = 256
-"""Most (example, label) rows in one forward pass: bounds the memory of the repeated cache."""
+CACHED_TOKENS = 2**16
+"""Most prompt tokens, over all (example, label) rows of one forward pass: bounds the memory of the repeated cache."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def continuation_scores(model: Any, prefix: Prefix, answers: Sequence[Sequence[S
     Returns:
         `[examples, labels]`, float32 on the CPU.
     """
-    examples, labels = len(answers), len(answers[0])
-    step = max(1, ROWS // examples)
+    labels = len(answers[0])
+    step = max(1, CACHED_TOKENS // prefix.mask.numel())
     parts = [
         _score_rows(model, prefix, [row[start : start + step] for row in answers]) for start in range(0, labels, step)
     ]

@@ -38,6 +38,7 @@ STRIPPED = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "HF_TOKEN", "HUGGING_FACE_
 SEAL = "FINETUNE_SEALED"
 
 _denied: list[str] = []
+_level = "none"
 
 
 def sealed_environment(network: str, environment: dict[str, str]) -> dict[str, str]:
@@ -64,7 +65,14 @@ def seal_process(network: str) -> None:
 
 def install_guard() -> None:
     """Refuses, from now on and for good, every connection that leaves this machine; loopback and AF_UNIX pass."""
+    global _level
     sys.addaudithook(_refuse)
+    _level = "python"
+
+
+def level() -> str:
+    """What holds connections back in this very process: `python` (the guard) or `none`."""
+    return _level
 
 
 def raise_if_denied() -> None:
@@ -80,22 +88,28 @@ def raise_if_denied() -> None:
         )
 
 
+_SENDS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
+_LOOKUPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
+
+
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "socket.connect" and arguments[0].family != socket.AF_UNIX:
+    if event in _SENDS and arguments[0].family != socket.AF_UNIX:
         address = arguments[1]
-    elif event == "socket.getaddrinfo":
-        address = arguments[:2]
-    elif event == "socket.sendto" and arguments[0].family != socket.AF_UNIX:
-        address = arguments[1]
+    elif event in _LOOKUPS:
+        address = (*arguments, "name lookup")[:2]
     else:
         return
-    if not _is_local(address[0]):
+    if address is not None and not _is_local(address[0]):  # without an address it goes where `connect` was allowed to
         _denied.append(f"{address[0]}:{address[1]}")
         raise EgressError(f"network=none refuses the connection to {address[0]}:{address[1]}.")
 
 
 def _is_local(host: Any) -> bool:
     text = host.decode() if isinstance(host, bytes) else host
+    if isinstance(
+        text, int
+    ):  # AF_NETLINK: 0 is this machine's kernel; AF_VSOCK: the host of a virtual machine is not 0
+        return text == 0
     if text in (None, "", "localhost"):
         return True
     try:

@@ -1,5 +1,6 @@
 """Runs the stages of one run: lock, fingerprints, status, audit."""
 
+import errno
 import importlib.metadata
 import platform
 import signal
@@ -43,18 +44,35 @@ def execute(config: Config, overrides: Sequence[str]) -> Path:
         ) from error
     with run.lock(), _terminable():
         run.audit()
+        for name in STAGES[: min(map(STAGES.index, config.stages), default=0)]:
+            _advance(run, config, name)  # what a call builds on: refused before it can replace the record of a good run
         _begin(run, config, overrides)
         try:
             for name in STAGES:
                 _advance(run, config, name)
             egress.raise_if_denied()
         except BaseException as error:
-            _end(run, "interrupted" if isinstance(error, InterruptedRun | KeyboardInterrupt) else "failed", error)
-            if isinstance(error, KeyboardInterrupt):
-                raise InterruptedRun("stopped by Ctrl-C; the same command continues.") from error
-            raise
+            told = _told(error)
+            _end(run, "interrupted" if isinstance(told, InterruptedRun) else "failed", told)
+            if told is error:
+                raise
+            raise told from error
         _end(run, "done", None)
     return run.root
+
+
+def _told(error: BaseException) -> BaseException:
+    """The user's error behind Ctrl-C, a full disk or too little memory; every other error as it is."""
+    if isinstance(error, KeyboardInterrupt):
+        return InterruptedRun("stopped by Ctrl-C; the same command continues.")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        where = f": {error.filename}" if error.filename else ""
+        return ResourceError(f"{error.strerror}{where}. Make room and run the same command again; it continues.")
+    if isinstance(error, MemoryError):
+        return ResourceError(
+            "out of memory. Lower train.batch_size or evaluate.batch_size and run the same command again."
+        )
+    return error
 
 
 def fingerprint(stage: ModuleType, config: Config, run: RunDir) -> str:
@@ -76,7 +94,7 @@ def _begin(run: RunDir, config: Config, overrides: Sequence[str]) -> None:
         git=_git_commit(),
         error=None,
         started=now(),
-        egress={"network": config.network, "level": "python" if config.network == "none" else "none"},
+        egress={"network": config.network, "level": egress.level()},
     )
     run.write_text(run.config_file, to_yaml(config))
 
@@ -93,7 +111,7 @@ def _end(run: RunDir, status: str, error: BaseException | None) -> None:
 def _advance(run: RunDir, config: Config, name: str) -> None:
     """Skips, checks or runs one stage."""
     stage = named.load("stage", name)
-    record: Json = run.status()["stages"].get(name, {})
+    record: Json = run.status().get("stages", {}).get(name, {})
     selected = name in config.stages
     later = [other for other in config.stages if STAGES.index(other) > STAGES.index(name)]
     if not selected:
@@ -175,7 +193,10 @@ def _versions() -> dict[str, str]:
 
 
 def _git_commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    checkout = Path(__file__).resolve().parents[1]
+    if not (checkout / ".git").exists():  # installed into an environment inside somebody else's repository
+        return None
+    command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -33,7 +33,7 @@ def locate(model: ModelConfig, *, offline: bool) -> Path:
         ConfigError: there is none.
     """
     if model.path is not None:
-        folder = Path(model.path)
+        folder = Path(model.path).expanduser()
         if not (folder / "config.json").is_file():
             raise ConfigError(
                 f"model.path: {folder} holds no config.json; expected a folder as save_pretrained writes it."

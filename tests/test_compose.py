@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from finetune import compose as module
 from finetune.compose import compose, from_yaml, groups, recipes, run_folder, to_yaml
-from finetune.config import Config, DataConfig, SplitConfig, TaskConfig, TrainConfig, problems
+from finetune.config import Config, DataConfig, SplitConfig, TaskConfig, TrainConfig
 from finetune.convert import dotted_keys
+from finetune.crosscheck import problems
 from finetune.errors import ConfigError
 
 
@@ -109,6 +110,17 @@ def test_an_own_recipe_cannot_replace_a_shipped_one(own: Path) -> None:
         (["method.targets.language_model=none"], "nothing to train"),
         (["method=qlora", "method.targets.language_model=full"], "can only carry LoRA"),
         (["run.file_mode='9'"], "expected an octal mode"),
+        (["run.file_mode='0444'"], "that lets the owner read and write"),
+        (["seed=-1"], "seed: got -1, expected 0 to 4294967295"),
+        (["train.learning_rate=nan"], "train.learning_rate: got nan, expected a finite number"),
+        (["train.learning_rates.vision_tower=0"], "learning_rates.vision_tower: got 0, expected more than 0, or null"),
+        (["hardware.threads=0"], "hardware.threads: got 0, expected more than 0, or null"),
+        (["hardware.workers=-1"], "hardware.workers: got -1, expected 0 or more"),
+        (
+            ["task.labels=[good,bad]", "task.synonyms={good:[Fine],bad:[fine]}"],
+            "task.synonyms: 'fine' stands for 'bad' and 'good'; it may name only one label",
+        ),
+        (["task.labels=[good,bad]", "task.synonyms={good:[bad]}"], "'bad' stands for 'bad' and 'good'"),
         (["nonsense"], "expected KEY=VALUE, GROUP=OPTION"),
     ],
 )
@@ -160,7 +172,7 @@ def test_the_run_folder_depends_on_what_the_artefacts_depend_on() -> None:
 
 
 def test_the_resolved_config_survives_yaml(tmp_path: Path) -> None:
-    config = compose(["recipe=defects", "task.labels=['yes','no','01','1e3']", "evaluate.positive=null"])
+    config = compose(["recipe=defects", "task.labels=['yes','no','01','1e3']", "task.synonyms={}"])
     file = tmp_path / "config.yaml"
     file.write_text(to_yaml(config))
     assert from_yaml(file) == config
@@ -195,3 +207,13 @@ def test_any_config_survives_yaml(labels: list[str], share: float, seed: int) ->
         file = Path(folder) / "config.yaml"
         file.write_text(to_yaml(config), encoding="utf-8")
         assert from_yaml(file) == config
+
+
+def test_a_home_folder_is_meant_where_it_is_written() -> None:
+    home = Path("~").expanduser()
+    assert run_folder(compose(["recipe=defects", "run.dir='~/one'"])) == home / "one"
+    assert run_folder(compose(["recipe=defects", "run.root='~/all'"])).parent == home / "all"
+
+
+def test_a_label_may_be_among_its_own_synonyms() -> None:
+    assert compose(["task.labels=[good,bad]", "task.synonyms={good:[Good,fine]}"]).task.labels == ("good", "bad")

@@ -106,3 +106,8 @@ def _refusal(tree: Any) -> str | None:
     except ConfigError as error:
         return str(error)
     return None
+
+
+def test_an_exponent_that_yaml_takes_for_text_says_how_to_write_it() -> None:
+    (found,) = complaints({"name": "a", "inner": {"learning_rate": "2e-4"}})
+    assert found.endswith("expected a number: YAML takes an exponent for a number only after a point, as in 2.0e-4")

@@ -104,28 +104,6 @@ def test_labels_of_a_run(tmp_path):
     assert dataset.labels(run) == ("b", "a")
 
 
-def test_unlabelled_lists_images_sorted_and_by_the_runs_rules(tmp_path):
-    (tmp_path / "sub").mkdir()
-    for name in ("z.png", "sub/y.jpg", "a.txt"):
-        (tmp_path / name).touch()
-    found = list(dataset.unlabelled(config_of(tmp_path, frame=0), tmp_path))
-    assert [(example.id, example.images) for example in found] == [
-        ("sub/y.jpg", (ImageRef("sub/y.jpg", frame=0),)),
-        ("z.png", (ImageRef("z.png", frame=0),)),
-    ]
-
-
-def test_unlabelled_where_nothing_can_be_read(tmp_path):
-    config = config_of(tmp_path)
-    with pytest.raises(DataError, match=r"holds no images \(.bmp, "):
-        list(dataset.unlabelled(config, tmp_path))
-    with pytest.raises(DataError, match=r"gone is no folder"):
-        list(dataset.unlabelled(config, tmp_path / "gone"))
-    (tmp_path / "scan.dcm").touch()
-    with pytest.raises(DataError, match=r"scan.dcm is no image this program reads"):
-        list(dataset.unlabelled(config, tmp_path))
-
-
 def test_the_source_digest_sees_labels_pixels_and_missing_files(tmp_path):
     config = config_of(source(tmp_path))
     seen = [dataset.source_digest(config), dataset.source_digest(config)]

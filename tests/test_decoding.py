@@ -45,13 +45,25 @@ def full_forward(model: LlamaForCausalLM, prompt: list[int], answer: list[int]) 
     return sum(logits[len(prompt) - 1 + i, token].item() for i, token in enumerate(answer))
 
 
-@pytest.mark.parametrize("rows", [256, 6, 1])
-def test_scores_equal_full_forward(model: LlamaForCausalLM, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "ROWS", rows)
+@pytest.mark.parametrize("cached_tokens", [2**16, 2 * 3 * 7, 1])
+def test_scores_equal_full_forward(
+    model: LlamaForCausalLM, cached_tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "CACHED_TOKENS", cached_tokens)
     prefix = decoding.prefill(model, padded(PROMPTS))
     scores = decoding.continuation_scores(model, prefix, [LABELS] * len(PROMPTS))
     expected = torch.tensor([[full_forward(model, p, a) for a in LABELS] for p in PROMPTS])
     torch.testing.assert_close(scores, expected, atol=1e-4, rtol=0)
+
+
+def test_the_repeated_cache_is_bounded_by_its_tokens(model: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three prompts of seven tokens: two labels a pass make 42 cached tokens, three would make 63."""
+    monkeypatch.setattr(decoding, "CACHED_TOKENS", 50)
+    seen = []
+    inner = decoding._score_rows
+    monkeypatch.setattr(decoding, "_score_rows", lambda m, p, a: (seen.append(len(a) * len(a[0])), inner(m, p, a))[1])
+    decoding.continuation_scores(model, decoding.prefill(model, padded(PROMPTS)), [LABELS] * 3)
+    assert seen == [6, 6]
 
 
 def test_answers_may_differ_between_examples(model: LlamaForCausalLM) -> None:

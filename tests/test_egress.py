@@ -43,6 +43,8 @@ def guarded(attempt: str) -> str:
         "socket.create_connection(('192.0.2.1', 80), timeout=1)",
         "socket.getaddrinfo('example.invalid', 443)",
         "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 53))",
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendmsg([b'x'], [], 0, ('192.0.2.1', 53))",
+        "socket.gethostbyname('example.invalid')",
         "socket.socket(socket.AF_INET6).connect(('2001:db8::1', 80))",
         "__import__('urllib.request').request.urlopen('http://192.0.2.1/', timeout=1)",
     ],
@@ -59,6 +61,8 @@ def test_the_guard_bites_and_stays_bitten(attempt: str) -> None:
         "socket.create_connection(('127.0.0.1', 9), timeout=1)",
         "socket.getaddrinfo('localhost', 80)",
         "socket.socketpair()[0].send(b'x')",
+        "socket.socketpair()[0].sendmsg([b'x'])",
+        "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0).connect((0, 0))",
     ],
 )
 def test_this_machine_may_talk_to_itself(attempt: str) -> None:

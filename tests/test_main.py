@@ -104,3 +104,18 @@ def test_a_closed_pipe_is_no_error() -> None:
         ["bash", "-c", shell], capture_output=True, text=True, env=dict(os.environ), timeout=120, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("verb", ["show", "verify"])
+def test_a_verb_says_what_it_takes(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"python -m finetune {verb} ")
+
+
+def test_a_misspelt_option_of_the_adapter_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["data.path=x", "data.options.frmae=1"]) == 2
+    assert "Did you mean data.options.frame?" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

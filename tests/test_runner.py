@@ -1,7 +1,9 @@
 """The runner: skipping, fingerprints, status and the audit, with small stages in place of the real ones."""
 
+import errno
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -109,6 +111,48 @@ def test_a_failure_is_on_record_and_the_same_command_continues(tmp_path: Path, s
     stages.ran.clear()
     runner.execute(config(tmp_path), [])
     assert stages.ran == ["evaluate", "report", "export"]
+
+
+def test_a_call_that_is_refused_leaves_the_record_of_a_good_run(tmp_path: Path, stages: Stages) -> None:
+    root = runner.execute(config(tmp_path), ["recipe=x"])
+    before = {name: (root / name).read_bytes() for name in ("config.yaml", "run.json", "audit.jsonl")}
+    with pytest.raises(IntegrityError, match="train was made from another configuration"):
+        runner.execute(config(tmp_path, 2.0, stages=("evaluate",)), ["recipe=y"])
+    assert {name: (root / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/x/log.jsonl"), r"No space left on device: /x/log\.jsonl\."),
+        (MemoryError(), r"out of memory\. Lower train\.batch_size"),
+    ],
+)
+def test_a_full_disk_and_too_little_memory_are_named(
+    tmp_path: Path, stages: Stages, error: BaseException, message: str
+) -> None:
+    def fail() -> None:
+        raise error
+
+    stages.fail["train"] = fail
+    with pytest.raises(ResourceError, match=message):
+        runner.execute(config(tmp_path), [])
+    assert read_json(tmp_path / "run" / "run.json")["error"]["exit_code"] == 7
+
+
+def test_without_the_guard_no_guard_is_recorded(tmp_path: Path, stages: Stages) -> None:
+    root = runner.execute(config(tmp_path), [])
+    assert read_json(root / "run.json")["egress"] == {"network": "none", "level": "none"}
+
+
+def test_the_commit_of_a_repository_around_the_installation_is_not_ours(
+    tmp_path: Path, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "site-packages" / "finetune").mkdir(parents=True)
+    monkeypatch.setattr(runner, "__file__", str(tmp_path / "site-packages" / "finetune" / "runner.py"))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("git was asked"))
+    assert read_json(runner.execute(config(tmp_path), []) / "run.json")["git"] is None
 
 
 def test_the_export_does_not_need_the_report(tmp_path: Path, stages: Stages) -> None:

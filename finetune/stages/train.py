@@ -11,7 +11,11 @@ from finetune.rundir import RunDir, sha256_file
 
 
 def reads(config: Config, run: RunDir) -> dict[str, Any]:
-    """What the result depends on: seed, model, method, optimisation, the metric that picks, and the examples."""
+    """What the result depends on: seed, model, method, optimisation and the examples.
+
+    `evaluate.decision.metric` picked the checkpoint, and validation.jsonl says which it was; but `evaluate.*` may
+    change between calls on one run, and a new question about the same answers must not train again.
+    """
     parts = run.parts(config.data.folds)
     files = [part.split(name) for part in parts for name in ("train", "val")]
     files.append(run.manifest)  # the digests of the images
@@ -21,7 +25,6 @@ def reads(config: Config, run: RunDir) -> dict[str, Any]:
         "method": dataclasses.asdict(config.method),
         "train": dataclasses.asdict(config.train),
         "device": config.hardware.device,
-        "metric": config.evaluate.decision.metric,
         "synonyms": config.task.synonyms,
         "files": {path.relative_to(run.root).as_posix(): sha256_file(path) for path in files if path.exists()},
     }

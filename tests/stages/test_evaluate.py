@@ -8,7 +8,8 @@ import synthetic
 from training import micro
 
 from finetune import comparison
-from finetune.config import Config, DecisionConfig, EvaluateConfig, ModelConfig, TaskConfig, problems
+from finetune.config import Config, DecisionConfig, EvaluateConfig, ModelConfig, TaskConfig
+from finetune.crosscheck import problems
 from finetune.errors import ConfigError, DataError, IntegrityError
 from finetune.rundir import read_json, read_jsonl, sha256_file
 from finetune.stages import evaluate

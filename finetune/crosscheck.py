@@ -1,0 +1,141 @@
+"""What one field of the config cannot know about another: ranges, names, and settings that exclude each other."""
+
+import re
+from collections import defaultdict
+
+from finetune import named
+from finetune.config import EVALUATED, STAGES, Config, TaskConfig
+
+
+def problems(config: Config) -> list[str]:
+    """Checks what one field cannot know about another; returns every mistake, worded for the user."""
+    return [
+        *_name_problems(config),
+        *_data_problems(config),
+        *_task_problems(config),
+        *_evaluate_problems(config),
+        *_train_problems(config),
+    ]
+
+
+def _name_problems(config: Config) -> list[str]:
+    found = [
+        f"{where}: {named.unknown(seam, got, named.names(seam))}"
+        for where, seam, got in (
+            ("data.adapter", "adapter", config.data.adapter),
+            ("task.kind", "task", config.task.kind),
+            ("model.family", "family", config.model.family),
+        )
+        if got not in named.names(seam)
+    ]
+    found += [f"stages: {named.unknown('stage', s, STAGES)}" for s in config.stages if s not in STAGES]
+    wanted = [s for s in STAGES if s in config.stages]
+    if not found and list(config.stages) != wanted:
+        found.append(f"stages: got [{', '.join(config.stages)}], expected each once in the order [{', '.join(wanted)}]")
+    return found
+
+
+def _data_problems(config: Config) -> list[str]:
+    data, found = config.data, []
+    for name, share in (("val", data.split.val), ("test", data.split.test)):
+        if not 0 <= share < 1:
+            found.append(f"data.split.{name}: got {share}, expected a share from 0 to below 1")
+    if data.split.val + data.split.test >= 1:
+        found.append(f"data.split: val + test = {data.split.val + data.split.test:g} leaves nothing to train on")
+    if data.folds < 0 or data.folds == 1:
+        found.append(f"data.folds: got {data.folds}, expected 0 (off) or at least 2")
+    if data.folds and data.split.column:
+        found.append("data.folds and data.split.column exclude each other: choose one")
+    if data.limit is not None and data.limit < 1:
+        found.append(f"data.limit: got {data.limit}, expected at least 1")
+    if not re.fullmatch("0?[67][0-7]{2}", config.run.file_mode):
+        found.append(
+            f"run.file_mode: got {config.run.file_mode!r}, expected an octal mode such as '0640' "
+            "that lets the owner read and write"
+        )
+    return found
+
+
+def _task_problems(config: Config) -> list[str]:
+    task, found = config.task, []
+    folded = [label.strip().casefold() for label in task.labels]
+    if len(set(folded)) < len(folded):
+        found.append(f"task.labels: {list(task.labels)} holds a label twice (case and blanks do not count)")
+    if any(not label.strip() for label in task.labels):
+        found.append("task.labels: an empty label cannot be answered")
+    if task.labels:
+        found += [
+            f"task.synonyms.{label}: {named.unknown('label', label, task.labels)}"
+            for label in task.synonyms
+            if label not in task.labels
+        ]
+        found += _ambiguous(task)
+        if config.evaluate.positive not in (None, *task.labels):
+            found.append(f"evaluate.positive: {named.unknown('label', str(config.evaluate.positive), task.labels)}")
+    if not task.question.strip():
+        found.append("task.question: is empty")
+    return found
+
+
+def _ambiguous(task: TaskConfig) -> list[str]:
+    owners: dict[str, set[str]] = defaultdict(set)
+    for label in task.labels:
+        for spelling in (label, *task.synonyms.get(label, ())):
+            owners[spelling.strip().casefold()].add(label)
+    return [
+        f"task.synonyms: {spelling!r} stands for {' and '.join(map(repr, sorted(labels)))}; it may name only one label"
+        for spelling, labels in owners.items()
+        if len(labels) > 1
+    ]
+
+
+def _evaluate_problems(config: Config) -> list[str]:
+    models = config.evaluate.models
+    found = [f"evaluate.models: {named.unknown('model', who, EVALUATED)}" for who in models if who not in EVALUATED]
+    if not models or len(set(models)) < len(models):
+        found.append(f"evaluate.models: got [{', '.join(models)}], expected at least one, each once")
+    return found
+
+
+def _train_problems(config: Config) -> list[str]:
+    train, method, found = config.train, config.method, []
+    for name, value in (
+        ("train.epochs", train.epochs),
+        ("train.learning_rate", train.learning_rate),
+        ("train.batch_size", train.batch_size),
+        ("train.accumulate", train.accumulate),
+        ("method.rank", method.rank),
+        ("method.alpha", method.alpha),
+        ("evaluate.batch_size", config.evaluate.batch_size),
+    ):
+        if value <= 0:
+            found.append(f"{name}: got {value:g}, expected more than 0")
+    rates, hardware = train.learning_rates, config.hardware
+    for name, given in (
+        ("train.learning_rates.vision_tower", rates.vision_tower),
+        ("train.learning_rates.projector", rates.projector),
+        ("hardware.threads", hardware.threads),
+    ):
+        if given is not None and given <= 0:
+            found.append(f"{name}: got {given:g}, expected more than 0, or null")
+    if hardware.workers < 0:
+        found.append(f"hardware.workers: got {hardware.workers}, expected 0 or more")
+    if not 0 <= config.seed < 2**32:
+        found.append(f"seed: got {config.seed}, expected 0 to {2**32 - 1}")
+    if not 0 <= method.dropout < 1:
+        found.append(f"method.dropout: got {method.dropout:g}, expected 0 to below 1")
+    found += [
+        f"train.{name}: got {value}, expected at least 1 step"
+        for name, value in (("validate", train.validate), ("checkpoint", train.checkpoint))
+        if isinstance(value, int) and value < 1
+    ]
+    if train.balance and not train.shuffle:
+        found.append("train.balance=true draws examples in an order of its own; it needs train.shuffle=true")
+    targets = method.targets
+    if {targets.vision_tower, targets.projector, targets.language_model} == {"none"}:
+        found.append("method.targets: every component is 'none', so there is nothing to train")
+    if method.quantise != "none" and targets.language_model == "full":
+        found.append(
+            "method.targets.language_model=full: a 4-bit language model can only carry LoRA (attention or all)"
+        )
+    return found
