@@ -82,19 +82,37 @@ def scan(root: Path) -> Iterator[str | BadRow]:
 
 
 def _scan(folder: Path, relative: PurePosixPath) -> Iterator[str | BadRow]:
-    for entry in sorted(os.scandir(folder), key=lambda found: found.name):
+    try:
+        entries = sorted(os.scandir(folder), key=lambda found: found.name)
+    except OSError as error:
+        yield BadRow(relative.as_posix(), relative.as_posix(), f"cannot be listed ({error.strerror})")
+        return
+    for entry in entries:
         name = (relative / entry.name).as_posix()
+        if not _is_text(name):
+            shown = ascii(name)
+            yield BadRow(shown, shown, "has a name that is not UTF-8; rename it")
+            continue
         suffix = PurePosixPath(entry.name).suffix.lower()
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _scan(Path(entry.path), relative / entry.name)
-        elif entry.is_dir():
+        elif os.path.isdir(entry.path):  # unlike `entry.is_dir()` it does not raise on a link to itself
             yield BadRow(name, name, "is a link to a folder; links are not followed, copy the folder")
         elif suffix in SUFFIXES:
             yield name
         elif suffix not in _COMPANIONS:
             yield BadRow(name, name, f"is no image this program reads ({', '.join(sorted(SUFFIXES))})")
+
+
+def _is_text(name: str) -> bool:
+    """False for file names whose bytes are not UTF-8: no record could hold them."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _group_rule(rule: str | None) -> re.Pattern[str] | str | None:

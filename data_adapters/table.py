@@ -12,10 +12,11 @@ from typing import Any
 
 import pyarrow.parquet
 
-from finetune.errors import DataError
+from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example, ImageRef, Message
 
 WRITES_IMAGES = False
+_PACKAGES = ("elpv-dataset",)
 Row = tuple[str, Mapping[str, str]]
 
 
@@ -58,7 +59,7 @@ def locate(path: Path | None, options: Options) -> Path:
     """The folder that image paths are relative to: the table's own.
 
     Raises:
-        DataError: neither a path nor an installed package is there.
+        DataError: neither a path nor an installed package is there, or the package is not known.
     """
     if path is None and options.package:
         return _package(options.package).folder()  # type: ignore[no-any-return]
@@ -83,8 +84,11 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
 
     Raises:
         DataError: the table is missing, not UTF-8, of an unknown kind, or lacks a column that the options name.
+        ConfigError: the delimiter is not one character.
     """
     root = locate(path, options)
+    if len(options.delimiter) != 1 or options.delimiter in '"\r\n':
+        raise ConfigError(f"data.options.delimiter: got {options.delimiter!r}, expected one character such as ';'")
     seen: Counter[str] = Counter()
     for item in _rows(root, path, options):
         if isinstance(item, BadRow):
@@ -157,8 +161,8 @@ def _jsonl(file: Path, options: Options) -> Iterator[Row | BadRow]:
             if not line.strip():
                 continue
             try:
-                value = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
-            except ValueError as error:
+                value = json.loads(line, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique)
+            except (ValueError, RecursionError) as error:
                 yield BadRow(where, "", f"is not JSON: {error}")
                 continue
             if isinstance(value, dict):
@@ -167,18 +171,25 @@ def _jsonl(file: Path, options: Options) -> Iterator[Row | BadRow]:
                 yield BadRow(where, "", "is JSON but not an object {column: value, ...}")
 
 
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Objects as JSON means them; of a key that stands twice, `json` would keep the last one without a word."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"it has {Counter(name for name, _ in pairs).most_common(1)[0][0]!r} twice")
+    return found
+
+
 def _parquet(file: Path, options: Options) -> Iterator[Row | BadRow]:
     try:
-        table = pyarrow.parquet.ParquetFile(file)
-    except pyarrow.ArrowInvalid as error:
+        with pyarrow.parquet.ParquetFile(file) as table:
+            _check_columns(file.name, list(table.schema_arrow.names), options)
+            number = 0
+            for batch in table.iter_batches(columns=[name for name, _ in _wanted(options)]):
+                for value in batch.to_pylist():
+                    number += 1
+                    yield _typed(f"{file.name} row {number}", value, options)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file.name} cannot be read as Parquet: {error}") from error
-    with table:
-        _check_columns(file.name, list(table.schema_arrow.names), options)
-        number = 0
-        for batch in table.iter_batches(columns=[name for name, _ in _wanted(options)]):
-            for value in batch.to_pylist():
-                number += 1
-                yield _typed(f"{file.name} row {number}", value, options)
 
 
 def _typed(where: str, value: Mapping[str, Any], options: Options) -> Row | BadRow:
@@ -225,4 +236,6 @@ def _check_columns(table: str, header: Sequence[str], options: Options) -> None:
 
 def _package(name: str) -> Any:
     """The module `_NAME.py` beside this file that knows how an installed package lays out its data."""
+    if name not in _PACKAGES:
+        raise DataError(f"data.options.package: {name!r} is not known; there is {', '.join(_PACKAGES)}.")
     return importlib.import_module(f"data_adapters._{name.replace('-', '_')}")

@@ -133,6 +133,7 @@ class RunDir:
                     f"{self.root} is in use by another run ({handle.read().strip() or 'holder unknown'}). "
                     "Wait for it to end, or give this run its own run.dir."
                 ) from error
+            os.fchmod(handle.fileno(), self.file_mode)
             handle.truncate(0)
             handle.write(f"pid {os.getpid()} on {socket.gethostname()} since {now()}")
             handle.flush()

@@ -18,6 +18,7 @@ class Item:
     Attributes:
         pixels: digest of its decoded pixels.
         split: the split that the source gives, or None.
+        row: where it stands in the source, for errors.
     """
 
     id: str
@@ -25,6 +26,12 @@ class Item:
     label: str
     pixels: str = ""
     split: str | None = None
+    row: str = ""
+
+    @property
+    def where(self) -> str:
+        """The row of the source where that is known, else the id."""
+        return self.row or self.id
 
 
 @dataclass(frozen=True)
@@ -59,11 +66,13 @@ def _given(items: Sequence[Item], column: str) -> Fold:
     seen: dict[str, str] = {}
     for item in items:
         if item.split not in SPLITS:
-            raise DataError(f"{item.id}: column {column!r} says {item.split!r}, expected one of {', '.join(SPLITS)}.")
+            raise DataError(
+                f"{item.where}: column {column!r} says {item.split!r}, expected one of {', '.join(SPLITS)}."
+            )
         if seen.setdefault(item.group, item.split) != item.split:
             raise DataError(
-                f"group {item.group!r} is in {seen[item.group]} and in {item.split} (column {column!r}, {item.id}): a "
-                "group may not span splits. Correct the column, or drop data.group if these are not related."
+                f"group {item.group!r} is in {seen[item.group]} and in {item.split} (column {column!r}, {item.where}): "
+                "a group may not span splits. Correct the column, or drop data.group if these are not related."
             )
     return Fold("", {item.id: str(item.split) for item in items})
 
@@ -175,11 +184,13 @@ def unique_ids(items: Iterable[Item]) -> None:
     Raises:
         DataError: names the first one.
     """
-    seen: set[str] = set()
+    seen: dict[str, Item] = {}
     for item in items:
-        if item.id in seen:
-            raise DataError(f"id {item.id!r} is used twice; ids must be unique (data.options.id names their column).")
-        seen.add(item.id)
+        if (first := seen.setdefault(item.id, item)) is not item:
+            raise DataError(
+                f"id {item.id!r} is used twice ({first.where} and {item.where}); ids must be unique "
+                "(data.options.id names their column)."
+            )
 
 
 def check_classes(counts: Mapping[str, Mapping[str, int]], data: DataConfig, fold: str = "") -> list[str]:

@@ -56,6 +56,7 @@ def run(config: Config, run: RunDir) -> list[Path]:
     if not kept:
         raise DataError(f"{_source_name(config)}: all {len(bad)} rows are bad, the first: {_worded(bad[0])}")
     labels = named.load("task", config.task.kind).labels(config.task, (item.example for item in kept))
+    _check_distinct(labels)
     if len(labels) < 2:
         raise DataError(f"{_source_name(config)} has one label, {labels[0]!r}; at least two are needed to tell apart.")
     items = [_item(item) for item in kept]
@@ -76,6 +77,22 @@ def run(config: Config, run: RunDir) -> list[Path]:
     written += [run.write_jsonl(run.quarantine, map(dataclasses.asdict, bad)), run.write_json(run.summary, summary)]
     _print_table(summary)
     return written
+
+
+def _check_distinct(labels: Sequence[str]) -> None:
+    """Refuses labels that a reply cannot tell apart.
+
+    Raises:
+        DataError: two differ in case or blanks alone; names them.
+    """
+    seen: dict[str, str] = {}
+    for label in labels:
+        other = seen.setdefault(" ".join(label.split()).casefold(), label)
+        if other != label:
+            raise DataError(
+                f"the labels {other!r} and {label!r} differ only in case or blanks, and no answer tells them apart. "
+                "Correct the source, or map one to the other with data.options.relabel."
+            )
 
 
 def _source_name(config: Config) -> str:
@@ -102,6 +119,8 @@ def _read(config: Config, run: RunDir) -> tuple[list[Example], list[BadRow]]:
         else:
             bad.append(item)
             _apply_limit(bad, config.data)
+    for path in run.images.iterdir() if run.images.is_dir() else ():
+        path.chmod(run.file_mode)
     if not rows and not bad:
         raise DataError(f"{_source_name(config)} holds no rows: {config.data.adapter} found no images or lines in it.")
     return rows, bad
@@ -168,7 +187,7 @@ def _checked(root: Path, row: Example) -> _Kept | BadRow:
 
 def _item(kept: _Kept) -> split.Item:
     row = kept.example
-    return split.Item(row.id, row.group, row.target, kept.pixels, row.split)
+    return split.Item(row.id, row.group, row.target, kept.pixels, row.split, row.row)
 
 
 def _write(

@@ -35,7 +35,7 @@ def sources(config: Config) -> dict[str, Any]:
 
 
 def run(config: Config, run: RunDir) -> list[Path]:
-    """Renders both reports from the files of the run and prints where the HTML one is.
+    """Renders both reports from the files of the run.
 
     Raises:
         DataError: an image for the gallery cannot be decoded.
@@ -44,7 +44,6 @@ def run(config: Config, run: RunDir) -> list[Path]:
     page = _page(values | {"gallery": _gallery(config, run), "pictures": pictures(config)})
     html = run.write_text(run.report / "report.html", page)
     text = run.write_text(run.report / "report.md", _render("report.md.jinja", values, escape=False))
-    print(f"report: {html}")
     return [html, text]
 
 

@@ -14,7 +14,10 @@ _CUE = re.compile(
     r"<answer>(?P<tag>.*?)</answer>|\b(?P<final>final\s+)?answer\s*(?:is\b\s*:?|:|=)\s*(?P<line>[^\n]+)",
     re.IGNORECASE | re.DOTALL,
 )
-_FILLER = r"(?:an?|any|the|to|be|of|sign|signs|evidence|visible|really|likely|seem|appear|look|show|see|contain|have)"
+_FILLER = (
+    r"(?:an?|any|the|to|be|of|as|sign|signs|evidence|visible|really|likely|seem|appear|look|show|see|contain|have"
+    r"|called|considered|classified|described|regarded|rated)"
+)
 _NEGATED_BEFORE = re.compile(
     r"(?:\b(?:no|not|never|without|neither|nor|cannot|rather\s+than|instead\s+of|free\s+of|ruled?\s+out|excludes?)"
     rf"|\b\w+n['\u2019]t)(?:[^\S\n]+{_FILLER})*[^\S\n]*\Z"
