@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 ALLOWED: Final = frozenset(
     {
+        "activation_checkpointing",
+        "activation_checkpointing_kwargs",
         "adam_beta1",
         "adam_beta2",
         "adam_epsilon",
         "dataloader_prefetch_factor",
         "full_determinism",
-        "gradient_checkpointing",
-        "gradient_checkpointing_kwargs",
         "lr_scheduler_kwargs",
         "lr_scheduler_type",
         "max_grad_norm",
@@ -46,6 +46,8 @@ REFUSED: Final = {
     "eval_strategy": "say train.validate",
     "fp16": "say train.precision; fp16 loses small gradients",
     "gradient_accumulation_steps": "say train.accumulate",
+    "gradient_checkpointing": "say activation_checkpointing, its name from transformers 5 on",
+    "gradient_checkpointing_kwargs": "say activation_checkpointing_kwargs, its name from transformers 5 on",
     "hub_token": "nothing leaves this machine",
     "label_smoothing_factor": "the loss is ours: cross entropy of the answers",
     "learning_rate": "say train.learning_rate",

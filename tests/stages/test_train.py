@@ -162,9 +162,9 @@ def test_batches_of_one_accumulated_are_one_batch(model, tmp_path):
     )
 
 
-def test_gradient_checkpointing_changes_memory_and_not_the_loss(model, tmp_path):
+def test_activation_checkpointing_changes_memory_and_not_the_loss(model, tmp_path):
     found = []
-    for number, trainer in enumerate(({}, {"gradient_checkpointing": True})):
+    for number, trainer in enumerate(({}, {"activation_checkpointing": True})):
         run = micro_run.prepare(tmp_path / f"{number}", val=0)
         config = micro_run.config(model, epochs=1.0, trainer=trainer)
         stage.run(replace(config, method=replace(config.method, dropout=0.0)), run)
