@@ -233,7 +233,7 @@ def _fold(part: Part, rng: Rng) -> None:
     ridge = np.exp(-((across / breadth) ** 2)) * fade
     part.height += rng.choice([-1.0, 1.0]) * (1.6 + 2.2 * strength) * ridge
     line = np.exp(-((across / 1.3) ** 2)) * fade
-    part.albedo *= 1 + 0.12 * strength * ridge - (0.12 + 0.28 * strength) * line
+    part.albedo *= 1 + 0.16 * strength * ridge - (0.32 + 0.3 * strength) * line
 
 
 def _glue(part: Part, rng: Rng) -> None:

@@ -21,7 +21,7 @@ OPT_OUTS = {
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
     "DO_NOT_TRACK": "1",
     "USE_HUB_KERNELS": "NO",
-    "WANDB_MODE": "offline",
+    "WANDB_MODE": "disabled",
     "WANDB_ERROR_REPORTING": "false",
     "VLLM_NO_USAGE_STATS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
