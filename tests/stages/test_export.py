@@ -76,6 +76,41 @@ def test_weights_that_answer_otherwise_are_not_published(built, monkeypatch):
     assert read_json(built / "export/parity.json")["max_abs_logit_difference"] > 0.1
 
 
+def nudged(monkeypatch, size):
+    """Changes the scores of the published weights: the best answer of the adapter loses `size`."""
+    observe, seen = export._observe, []
+
+    def scored(*arguments):
+        logits, scores = observe(*arguments)
+        if seen:
+            best = seen[0].argmax(-1, keepdim=True)
+            scores = seen[0].scatter_add(-1, best, torch.full(best.shape, -size))
+        seen.append(scores)
+        return logits, scores
+
+    monkeypatch.setattr(export, "_observe", scored)
+    return seen
+
+
+def test_answers_that_only_rounding_decides_are_ties(built, monkeypatch):
+    monkeypatch.setattr(export, "TOLERANCE", {"float32": 1e6})
+    seen = nudged(monkeypatch, 100.0)
+    export.run(built_run.load(built), RunDir(built))
+    parity = read_json(built / "export/parity.json")
+    flips = int((seen[0].argmax(-1) != seen[1].argmax(-1)).sum())
+    assert flips == parity["n"]
+    assert (parity["answers_equal"], parity["answers_tied"]) == (0, flips)
+    assert (built / "export/merged/model.safetensors").is_file()
+
+
+def test_answers_that_flip_against_a_clear_margin_are_not_published(built, monkeypatch):
+    seen = nudged(monkeypatch, 100.0)
+    with pytest.raises(IntegrityError, match=r"0 of \d+ answers are equal, 0 more were ties"):
+        export.run(built_run.load(built), RunDir(built))
+    assert float((seen[0][:, 0] - seen[0][:, 1]).abs().min()) > 1e-3
+    assert not (built / "export/merged").exists()
+
+
 def test_weights_that_are_not_finite_are_not_published(built):
     file = built / "train/adapter/adapter_model.safetensors"
     weights = load_file(file)
