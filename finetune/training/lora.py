@@ -36,7 +36,7 @@ def adapt(loaded: Loaded, config: Config) -> "PeftModel":
 
     tied = _output_tied_to_input(loaded.model)
     plan = lora_config(loaded.model, loaded.family, config.method, tied=tied)
-    names = list(plan.target_modules or ())
+    names = plan.target_modules
     set_seed(config.seed)
     with models.known_warnings():
         model = get_peft_model(loaded.model, plan)
@@ -58,6 +58,7 @@ def lora_config(model: nn.Module, family: Family, method: MethodConfig, *, tied:
         ConfigError: a component has no layer that the target names.
     """
     from peft import LoraConfig
+    from peft.utils.constants import DUMMY_TARGET_MODULES
 
     chosen = {
         "vision_tower": method.targets.vision_tower,
@@ -72,7 +73,8 @@ def lora_config(model: nn.Module, family: Family, method: MethodConfig, *, tied:
         r=method.rank,
         lora_alpha=method.alpha,  # type: ignore[arg-type]  # an int by its annotation, a factor by its use
         lora_dropout=method.dropout,
-        target_modules=linear,
+        # PEFT refuses an empty list, which is right where whole components train and nothing else
+        target_modules=linear or DUMMY_TARGET_MODULES,
         modules_to_save=whole or None,
         task_type=None,
     )
@@ -200,7 +202,9 @@ def save_adapter(model: "PeftModel", loaded: Loaded, folder: Path, run: RunDir) 
 def _portable(path: Path, run: RunDir) -> None:
     """Takes the folder of this machine out of PEFT's config, and the chance out of the order of its sets."""
     plan = read_json(path)
-    ordered = {name: sorted(plan[name]) for name in ("target_modules", "modules_to_save") if plan[name]}
+    ordered = {
+        name: sorted(plan[name]) for name in ("target_modules", "modules_to_save") if isinstance(plan[name], list)
+    }
     run.write_json(path, plan | ordered | {"base_model_name_or_path": None})
 
 

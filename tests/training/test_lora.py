@@ -193,3 +193,13 @@ def test_four_bit_base_stays_four_bit_and_learns(micro_model, tmp_path):
     before = answer_loss(model, batch, count_labels([batch])).item()
     steps(model, batch, count=5)
     assert answer_loss(model, batch, count_labels([batch])).item() < before
+
+
+def test_the_record_keeps_full_names_however_many(loaded, tmp_path):
+    """PEFT replaces 20 names and more by suffixes such as `q_proj`, in an order that changes with every process."""
+    model = adapted(loaded, "all", "all", "all")
+    lora.save_adapter(model, loaded, tmp_path / "adapter", RunDir(tmp_path))
+    names = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["target_modules"]
+    modules = dict(AutoModelForImageTextToText.from_pretrained(loaded.source).named_modules())
+    assert len(names) == 12 + 1 + 14
+    assert all(isinstance(modules[name], torch.nn.Linear) for name in names)
