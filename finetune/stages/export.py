@@ -166,8 +166,9 @@ def _observe(
         images = [[pixels.load(root, ref) for ref in example.images] for example in batch]
         inputs = {name: tensor.to(loaded.device) for name, tensor in encoder.supervised(batch, images).items()}
         wanted = inputs.pop("labels")[:, 1:] != IGNORED
+        kept = wanted.any(dim=0).nonzero().squeeze(-1)  # a vocabulary of logits at every image token would fill memory
         with torch.no_grad():
-            logits.append(loaded.model(**inputs).logits[:, :-1][wanted].float().cpu())
+            logits.append(loaded.model(**inputs, logits_to_keep=kept).logits[wanted[:, kept]].float().cpu())
         scores.append(score_labels(loaded.model, encoder, batch, images, labels, config.task.synonyms))
     return torch.cat(logits), torch.cat(scores)
 

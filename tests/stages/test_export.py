@@ -76,6 +76,30 @@ def test_weights_that_answer_otherwise_are_not_published(built, monkeypatch):
     assert read_json(built / "export/parity.json")["max_abs_logit_difference"] > 0.1
 
 
+def test_logits_are_asked_for_where_answers_stand_alone(built):
+    run, config = RunDir(built), built_run.load(built)
+    base, root, labels = models.load(config), dataset.image_root(config, run), dataset.labels(run)
+    examples = dataset.read_split(run.parts(0)[0].split("test"))[:3]
+    shapes = []
+
+    def seen(model, args, given, output):
+        if "pixel_values" in given:
+            shapes.append((output.logits.shape[1], given["input_ids"].shape[1]))
+
+    hook = base.model.register_forward_hook(seen, with_kwargs=True)
+    found, scores = export._observe(base, config, examples, root, labels)
+    hook.remove()
+    assert shapes
+    assert all(4 * logits < tokens for logits, tokens in shapes), shapes
+    pictures = [[dataset.pixels.load(root, r) for r in e.images] for e in examples]
+    batch = Encoder(base.processor, base.family).supervised(examples, pictures)
+    wanted = batch.pop("labels")[:, 1:] != -100
+    with torch.no_grad():
+        whole = base.model.eval()(**batch).logits[:, :-1]
+    torch.testing.assert_close(found, whole[wanted], rtol=1e-4, atol=1e-4)
+    assert scores.shape == (3, len(labels))
+
+
 def nudged(monkeypatch, size):
     """Changes the scores of the published weights: the best answer of the adapter loses `size`."""
     observe, seen = export._observe, []
