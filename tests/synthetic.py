@@ -94,7 +94,16 @@ def prepare(root: Path, parts: int = 24, folds: int = 0, labels: tuple[str, ...]
     bad = {"row": "labels.csv line 41", "path": "images/x.png", "reason": "image file is truncated (12 bytes missing)"}
     run.write_jsonl(run.quarantine, [bad, bad | {"row": "labels.csv line 97"}])
     images = sorted(run.images.iterdir())
-    run.write_jsonl(run.manifest, [{"path": f"images/{path.name}", "sha256": sha256_file(path)} for path in images])
+    manifest = [
+        {
+            "id": path.stem,
+            "path": f"images/{path.name}",
+            "sha256": sha256_file(path),
+            "pixels_sha256": pixels.digest([pixels.load(run.data, ImageRef(f"images/{path.name}"))]),
+        }
+        for path in images
+    ]
+    run.write_jsonl(run.manifest, manifest)
     run.write_text(run.config_file, compose.to_yaml(chosen))
     run.update_status(schema=1, status="done", versions={"finetune": "0.1.0", "torch": "2.14.1"}, git="a1b2c3d4")
     return chosen, run

@@ -15,13 +15,12 @@ from PIL.Image import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from finetune import pixels
+from finetune import named, pixels
 from finetune.config import TaskConfig
 from finetune.decoding import Prefix, continuation_scores, greedy, prefill
 from finetune.encoding import Encoder
 from finetune.example import Example, Mode, Outcome, Prediction
 from finetune.models import Loaded
-from finetune.tasks import classify
 
 SLACK_TOKENS = 16
 """Room for words around the longest label before a generated answer counts as truncated."""
@@ -79,7 +78,7 @@ class LocalPredictor:
     Args:
         loaded: the model; where it is a PEFT model, `who="base"` answers with the adapter switched off.
         labels: the closed answers.
-        task: question and synonyms.
+        task: kind, question and synonyms; `task.kind` names the module that parses and judges replies.
         batch_size: examples a forward pass.
         name: what the answers say they are from; the digest of the weights is added.
     """
@@ -87,12 +86,17 @@ class LocalPredictor:
     def __init__(
         self, loaded: Loaded, labels: Sequence[str], task: TaskConfig, batch_size: int, name: str = "local"
     ) -> None:
-        """Puts the model into evaluation mode."""
+        """Puts the model into evaluation mode.
+
+        Raises:
+            ConfigError: there is no task of that kind.
+        """
         self.model: Any = loaded.model.eval()
         self.encoder = Encoder(loaded.processor, loaded.family)
         self.name = f"{name}@{loaded.sha256[:12]}"
         self.labels = tuple(labels)
         self.task = task
+        self.judge = named.load("task", task.kind)
         self.batch_size = batch_size
 
     def predict(self, examples: Sequence[Example], images_root: Path, mode: Mode, who: str) -> Iterator[Prediction]:
@@ -148,7 +152,7 @@ class LocalPredictor:
                         probabilities=probabilities,
                         seconds=seconds,
                         model=f"{self.name}{'' if who == 'base' else '+adapter'}",
-                        parser=classify.PARSER,
+                        parser=self.judge.PARSER,
                         group=example.group,
                     )
                     for example, digest, (text, answer, outcome, probabilities) in zip(
@@ -163,7 +167,7 @@ class LocalPredictor:
         replies: list[_Reply] = []
         for example, row in zip(batch, scores.softmax(-1).tolist(), strict=True):
             answer = self.labels[max(range(len(row)), key=row.__getitem__)]
-            outcome: Outcome = "correct" if answer == example.target else "wrong"
+            outcome: Outcome = self.judge.outcome(answer, answer, example.target)
             replies.append((answer, answer, outcome, dict(zip(self.labels, row, strict=True))))
         return replies
 
@@ -175,8 +179,8 @@ class LocalPredictor:
         written = greedy(self.model, prefix, ends, max(map(len, tokens)) + SLACK_TOKENS)
         for example, (ids, ended) in zip(batch, written, strict=True):
             text = self.encoder.unescape(self.encoder.tokenizer.decode(ids, skip_special_tokens=True))
-            answer = classify.parse(text, self.labels, self.task.synonyms) if ended else None
-            outcome = classify.outcome(text, answer, example.target) if ended else "truncated"
+            answer = self.judge.parse(text, self.labels, self.task.synonyms) if ended else None
+            outcome = self.judge.outcome(text, answer, example.target) if ended else "truncated"
             replies.append((text, answer, outcome, None))
         return replies
 

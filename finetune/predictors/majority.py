@@ -4,18 +4,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from finetune import pixels
 from finetune.example import Example, Prediction
-from finetune.tasks import classify
 
 
 def predict(
-    train: Sequence[Example], examples: Sequence[Example], images_root: Path, labels: Sequence[str]
+    train: Sequence[Example], examples: Sequence[Example], images_root: Path, labels: Sequence[str], task: ModuleType
 ) -> Iterator[Prediction]:
     """Answers every example with the commonest target of `train`; of equally common ones the first label.
 
-    Images are decoded only for their digest, by which answers of different models are paired.
+    `task` is the module of the task, which judges and whose parser every answer names. Images are decoded only for
+    their digest, by which answers of different models are paired.
 
     Raises:
         DataError: an image cannot be decoded.
@@ -33,10 +34,10 @@ def predict(
             gold=example.target,
             text=answer,
             answer=answer,
-            outcome="correct" if answer == example.target else "wrong",
+            outcome=task.outcome(answer, answer, example.target),
             probabilities=dict(frequencies),
             seconds=time.perf_counter() - began,
             model="majority",
-            parser=classify.PARSER,
+            parser=task.PARSER,
             group=example.group,
         )

@@ -9,7 +9,7 @@ from typing import Any
 from finetune import comparison, dataset, named
 from finetune.comparison import Test
 from finetune.config import Config
-from finetune.errors import ConfigError, DataError
+from finetune.errors import ConfigError, DataError, IntegrityError
 from finetune.example import Example, Prediction
 from finetune.report import words
 from finetune.rundir import Json, Part, RunDir, canonical_digest, read_json, read_jsonl, sha256_file
@@ -44,6 +44,7 @@ def run(config: Config, run: RunDir) -> list[Path]:
     twin = next(iter(deployed.values()))
     for who, rows in (*deployed.items(), *((f"{who} (generated)", rows) for who, rows in generated.items())):
         comparison.check_pairing(who, rows, test.examples, twin)
+    _check_pixels(run, twin)
     identity = canonical_digest([(p.id, p.image_sha256, p.question, p.gold) for p in twin])
     found = comparison.compare(test, deployed, generated, config.evaluate, _looks(run, identity))
     found["decision"]["test_sha256"] = identity
@@ -75,6 +76,21 @@ def _test(config: Config, run: RunDir) -> Test:
         positive=positive,
         seed=config.seed,
     )
+
+
+def _check_pixels(run: RunDir, predictions: Sequence[Prediction]) -> None:
+    """Compares what the models saw with what `prepare` decoded.
+
+    Raises:
+        IntegrityError: an image changed in between; names ids.
+    """
+    prepared = {row["id"]: row["pixels_sha256"] for row in read_jsonl(run.manifest)}
+    changed = [p.id for p in predictions if p.image_sha256 != prepared[p.id]]
+    if changed:
+        raise IntegrityError(
+            f"{len(changed)} test images are not those that prepare read: {', '.join(changed[:5])}"
+            f"{', ...' if len(changed) > 5 else ''}. Put them back, or run all stages again."
+        )
 
 
 def _answers(config: Config, run: RunDir, test: Test) -> tuple[Answers, Answers]:
@@ -128,10 +144,13 @@ def _ask(config: Config, run: RunDir, test: Test, who: Sequence[str]) -> Mapping
     if "majority" in who:
         from finetune.predictors import majority
 
+        task = named.load("task", config.task.kind)
         rows = [
             row
             for part in parts
-            for row in majority.predict(dataset.read_split(part.split("train")), _own(test, part), root, test.labels)
+            for row in majority.predict(
+                dataset.read_split(part.split("train")), _own(test, part), root, test.labels, task
+            )
         ]
         columns["majority"] = [rows]
     for name, prediction in _ask_local(config, test, parts, root, [name for name in who if name != "majority"]):
@@ -170,7 +189,7 @@ def _own(test: Test, part: Part) -> list[Example]:
 def _identity(config: Config, run: RunDir, who: str) -> Json:
     """What the predictions of one model depend on: settings and files."""
     parts = run.parts(config.data.folds)
-    files = [part.split("test") for part in parts]
+    files = [run.manifest, *(part.split("test") for part in parts)]  # the manifest for the digests of the images
     settings: Json = {"labels": sha256_file(run.summary) if run.summary.exists() else None}
     if who == "majority":
         files += [part.split("train") for part in parts]

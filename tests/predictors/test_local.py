@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import ModuleType
 
 import pytest
 import torch
@@ -166,6 +167,18 @@ def test_every_way_a_reply_can_end(loaded, encoder, root, examples, monkeypatch)
         ("no defect", None, "truncated"),
         ("hm", None, "unparsed"),
     ]
+
+
+def test_the_task_is_the_one_that_its_name_stands_for(loaded, encoder, root, examples, monkeypatch):
+    task = ModuleType("other")
+    task.PARSER, task.parse = "other/7", lambda text, labels, synonyms: "open"
+    task.outcome = lambda text, answer, gold: "unparsed"
+    monkeypatch.setattr(local.named, "load", lambda *key: {("task", "other"): task}[key])
+    monkeypatch.setattr(local, "greedy", Scripted(encoder, [("hm", True)]))
+    predictor = local.LocalPredictor(loaded, LABELS, TaskConfig(kind="other"), 1, "micro")
+    [(scored, written)] = predictor.predict_modes(examples[:1], root, ("score", "generate"), "tuned")
+    assert (scored.parser, written.parser, written.answer) == ("other/7", "other/7", "open")
+    assert (scored.outcome, written.outcome) == ("unparsed", "unparsed")
 
 
 def test_predict_gives_one_mode(loaded, root, examples):

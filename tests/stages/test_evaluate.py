@@ -7,7 +7,7 @@ import pytest
 import synthetic
 from training import micro
 
-from finetune import comparison
+from finetune import comparison, dataset
 from finetune.config import Config, DecisionConfig, EvaluateConfig, ModelConfig, TaskConfig
 from finetune.crosscheck import problems
 from finetune.errors import ConfigError, DataError, IntegrityError
@@ -129,6 +129,26 @@ def test_predictions_are_made_again_when_they_may_differ(prepared, monkeypatch, 
         run.write_text(run.predictions("tuned"), "")
     evaluate.run(chosen, run)
     assert calls[1] == (["base", "tuned"] if change == "task" else ["tuned"])
+
+
+def test_edited_images_do_not_pass(prepared):
+    chosen, run = prepared
+    synthetic.picture("pit", 999).save(run.images / "part003_view1.png")
+    with pytest.raises(IntegrityError, match=r"1 test images are not those that prepare read: part003_view1\. Put"):
+        evaluate.run(chosen, run)
+    assert not run.comparison.exists()
+
+
+def test_images_prepared_again_are_asked_again(prepared, monkeypatch):
+    chosen, run = prepared
+    calls = asked(monkeypatch)
+    evaluate.run(chosen, run)
+    synthetic.picture("pit", 999).save(run.images / "part003_view1.png")
+    seen = dataset.pixels.digest([synthetic.picture("pit", 999)])
+    rows = [row | ({"pixels_sha256": seen} if row["id"] == "part003_view1" else {}) for row in read_jsonl(run.manifest)]
+    run.write_jsonl(run.manifest, rows)
+    evaluate.run(chosen, run)
+    assert calls == [["base", "tuned"]] * 2
 
 
 def test_folds_are_pooled_and_shown_apart(tmp_path, monkeypatch):
