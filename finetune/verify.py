@@ -7,7 +7,7 @@ from finetune import __version__, compose, named
 from finetune.config import STAGES
 from finetune.errors import ConfigError, IntegrityError
 from finetune.rundir import Json, RunDir, canonical_digest, read_json, read_jsonl, sha256_file
-from finetune.runner import fingerprint
+from finetune.runner import ENDS, fingerprint
 
 RECORDED = ("data", "train", "eval", "report", "export")
 """Folders whose files should all be in the record, checkpoints and the pictures of the data apart."""
@@ -100,18 +100,29 @@ def _images(run: RunDir) -> tuple[int, str, list[str]]:
 
 
 def _fingerprints(run: RunDir, status: Json) -> tuple[int, str, list[str]]:
-    """Each finished stage must have been made from the configuration and the files that are here now."""
+    """Each finished stage must have been made from the configuration and the files that are here now.
+
+    The last stages may be older than a repeated comparison, which `evaluate.*` allows between calls: that is said, since
+    what they show is out of date, but nothing was altered.
+    """
     made_with = str(status.get("versions", {}).get("finetune", ""))
     if made_with.rpartition(".")[0] != __version__.rpartition(".")[0]:
         return 0, f"not comparable: made with version {made_with}, this is {__version__}", []
     config = compose.from_yaml(run.config_file)
     done = _done(status)
-    found = [
-        f"stage {name}: was made from other settings or files than those in this run"
+    stale = [
+        name
         for name in STAGES
         if name in done and fingerprint(named.load("stage", name), config, run) != done[name]["fingerprint"]
     ]
-    return len(done), "match config.yaml and the files", found
+    found = [
+        f"stage {name}: was made from other settings or files than those in this run"
+        for name in stale
+        if name not in ENDS
+    ]
+    old = [name for name in stale if name in ENDS]
+    note = f"; out of date: {', '.join(old)} (run them again)" if old else ""
+    return len(done), f"match config.yaml and the files{note}", found
 
 
 def _unrecorded(run: RunDir, files: dict[str, str]) -> list[str]:

@@ -101,8 +101,8 @@ def test_a_record_may_not_point_out_of_the_run(copy):
         verify.run([str(copy.root)])
 
 
-def test_a_report_of_other_predictions_is_stale(copy, monkeypatch):
-    """The comparison was replaced and recorded, the report not made again."""
+def test_a_report_of_other_predictions_is_said_to_be_out_of_date(copy, capsys):
+    """The comparison was replaced and recorded, the report not made again: allowed, but not silent."""
     text = copy.comparison.read_text().replace('"looks": 1', '"looks": 2')
     copy.write_text(copy.comparison, text)
     status = copy.status()
@@ -110,7 +110,19 @@ def test_a_report_of_other_predictions_is_stale(copy, monkeypatch):
     status["stages"]["evaluate"]["files"]["eval/comparison.json"] = digest
     copy.update_status(**status)
     copy.record([copy.comparison, copy.status_file])
-    with pytest.raises(IntegrityError, match="stage report: was made from other settings or files"):
+    verify.run([str(copy.root)])
+    assert "out of date: report" in capsys.readouterr().out
+
+
+def test_a_training_on_other_data_is_refused(copy):
+    """Split and record agree, but the adapter was trained on another split."""
+    split = copy.data / "train.jsonl"
+    copy.write_text(split, split.read_text() + "\n")
+    status = copy.status()
+    status["stages"]["prepare"]["files"]["data/train.jsonl"] = verify.sha256_file(split)
+    copy.update_status(**status)
+    copy.record([split, copy.status_file])
+    with pytest.raises(IntegrityError, match="stage train: was made from other settings or files"):
         verify.run([str(copy.root)])
 
 
