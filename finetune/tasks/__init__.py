@@ -1,0 +1,1 @@
+"""One file a task: how it asks, reads an answer and scores it."""
