@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from finetune import egress
 from finetune.config import Config
-from finetune.errors import UserError
+from finetune.errors import InterruptedRun, UserError
 
 VERBS = {
     "show": "show recipes|models|adapters|tasks [NAME]: what there is, one line each; NAME in detail",
@@ -39,6 +39,9 @@ def main(arguments: list[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("error: stopped by Ctrl-C.", file=sys.stderr)
+        return InterruptedRun.exit_code
     except BrokenPipeError:  # the reader (`| head`) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
@@ -79,9 +82,8 @@ def _run(arguments: list[str]) -> None:
 
     print(f"run: {compose.run_folder(config)}", file=sys.stderr)
     root = runner.execute(config, arguments)
-    report = root / "report" / "report.html"
-    if report.exists():
-        print(f"report: {report}")
+    if "report" in config.stages:
+        print(f"report: {root / 'report' / 'report.html'}")
 
 
 def _enter(network: str) -> None:

@@ -150,19 +150,34 @@ class RunDir:
         return status
 
     def record(self, paths: Iterable[Path]) -> None:
-        """Appends the sha256 of finished files to the audit chain; the latest entry of a path counts."""
+        """Appends the sha256 of finished files to the audit chain; the latest entry of a path counts.
+
+        A file that is gone gets null. All entries are written or, where the disk is full, none.
+        """
         previous, seq = self._audit_head()
         self.make(self.root)
-        with self.audit_file.open("a", encoding="utf-8", newline="\n") as handle:
+        text = ""
+        for path in paths:
+            entry = {"seq": seq, "path": path.relative_to(self.root).as_posix(), "sha256": self._digest(path)}
+            entry |= {"previous": previous, "time": now()}
+            text += json.dumps(entry, ensure_ascii=False) + "\n"
+            previous, seq = canonical_digest(entry), seq + 1
+        rest = text.encode()
+        with self.audit_file.open("ab", buffering=0) as handle:
+            former = handle.tell()
             os.fchmod(handle.fileno(), self.file_mode)
-            for path in paths:
-                digest = canonical_digest(read_json(path)) if path == self.status_file else sha256_file(path)
-                entry = {"seq": seq, "path": path.relative_to(self.root).as_posix(), "sha256": digest}
-                entry |= {"previous": previous, "time": now()}
-                handle.write(json.dumps(entry, ensure_ascii=False) + "\n")
-                previous, seq = canonical_digest(entry), seq + 1
-            handle.flush()
-            os.fsync(handle.fileno())
+            try:
+                while rest:
+                    rest = rest[handle.write(rest) :]
+                os.fsync(handle.fileno())
+            except OSError:
+                handle.truncate(former)
+                raise
+
+    def _digest(self, path: Path) -> str | None:
+        if not path.exists():
+            return None
+        return canonical_digest(read_json(path)) if path == self.status_file else sha256_file(path)
 
     def _audit_head(self) -> tuple[str, int]:
         head, seq = "0" * 64, 0
@@ -172,12 +187,12 @@ class RunDir:
         return head, seq
 
     def audit(self) -> dict[str, str]:
-        """Reads the audit chain: path -> latest sha256.
+        """Reads the audit chain: path -> latest sha256, without the files recorded as gone.
 
         Raises:
             IntegrityError: an entry is missing, repeated or was changed after it was written; names its number.
         """
-        latest: dict[str, str] = {}
+        latest: dict[str, str | None] = {}
         previous = "0" * 64
         for expected, entry in enumerate(read_jsonl(self.audit_file) if self.audit_file.exists() else ()):
             if entry.get("seq") != expected or entry.get("previous") != previous:
@@ -186,7 +201,7 @@ class RunDir:
                 )
             latest[entry["path"]] = entry["sha256"]
             previous = canonical_digest(entry)
-        return latest
+        return {path: digest for path, digest in latest.items() if digest is not None}
 
 
 def read_json(path: Path) -> Json:

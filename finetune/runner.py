@@ -68,7 +68,8 @@ def _told(error: BaseException) -> BaseException:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         where = f": {error.filename}" if error.filename else ""
         return ResourceError(f"{error.strerror}{where}. Make room and run the same command again; it continues.")
-    if isinstance(error, MemoryError):
+    torch = sys.modules.get("torch")  # a run that never imported it cannot have used up its memory
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return ResourceError(
             "out of memory. Lower train.batch_size or evaluate.batch_size and run the same command again."
         )
@@ -115,7 +116,8 @@ def _advance(run: RunDir, config: Config, name: str) -> None:
     selected = name in config.stages
     later = [other for other in config.stages if STAGES.index(other) > STAGES.index(name)]
     if not selected:
-        if later and name not in ENDS:
+        unevaluated = name == "evaluate" and later == ["export"] and not run.eval.exists()  # a card without figures
+        if later and name not in ENDS and not unevaluated:
             _require(run, config, stage, name, record, later[0])
         return
     wanted, sources = fingerprint(stage, config, run), canonical_digest(stage.sources(config))
@@ -125,6 +127,7 @@ def _advance(run: RunDir, config: Config, name: str) -> None:
         return
     if name == "train" and record and record.get("fingerprint") != wanted:
         _set_aside(run.train)
+        _forget(run, run.train)
     _run_stage(run, config, stage, name, {"fingerprint": wanted, "sources": sources})
 
 
@@ -141,6 +144,7 @@ def _run_stage(run: RunDir, config: Config, stage: ModuleType, name: str, identi
         note(status="failed", seconds=round(time.monotonic() - start, 3))
         raise
     run.record(files)
+    _forget(run, {"prepare": run.data, "evaluate": run.eval}.get(name, run.root / name))
     digests = {path.relative_to(run.root).as_posix(): sha256_file(path) for path in files}
     seconds = round(time.monotonic() - start, 3)
     note(status="done", seconds=seconds, files=digests)
@@ -168,6 +172,12 @@ def _set_aside(folder: Path) -> None:
         number = sum(1 for _ in folder.parent.glob(f"{folder.name}.replaced-*")) + 1
         kept = folder.rename(folder.with_name(f"{folder.name}.replaced-{number}"))
         print(f"{folder.name}: the configuration or the data changed; the former result is in {kept}", file=sys.stderr)
+
+
+def _forget(run: RunDir, folder: Path) -> None:
+    """Records that files of a replaced result are gone on purpose, so that `verify` does not miss them."""
+    paths = [run.root / name for name in run.audit()]
+    run.record([path for path in paths if path.is_relative_to(folder) and not path.exists()])
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from finetune import runner, show
 from finetune.__main__ import main
 
 HEAVY = "torch,transformers,peft,accelerate,scipy,pandas,datasets"
@@ -110,6 +111,27 @@ def test_a_closed_pipe_is_no_error() -> None:
 def test_a_verb_says_what_it_takes(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"python -m finetune {verb} ")
+
+
+@pytest.mark.parametrize("stages", ["[prepare]", "[report]"])
+def test_the_report_is_named_where_this_call_made_it(
+    stages: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "report" / "report.html"
+    file.parent.mkdir()
+    file.write_text("of a former call")
+    monkeypatch.setattr(runner, "execute", lambda config, arguments: tmp_path)
+    assert main(["recipe=defects", f"stages={stages}"]) == 0
+    assert capsys.readouterr().out == (f"report: {file}\n" if stages == "[report]" else "")
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(arguments: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(show, "run", stop)
+    assert main(["show", "recipes"]) == 75
+    assert capsys.readouterr().err == "error: stopped by Ctrl-C.\n"
 
 
 def test_a_misspelt_option_of_the_adapter_leaves_nothing_behind(

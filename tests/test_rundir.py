@@ -4,6 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -114,6 +115,33 @@ def test_a_touched_audit_is_refused(run: RunDir, broken: str) -> None:
     run.audit_file.write_text("\n".join(lines) + "\n")
     with pytest.raises(IntegrityError, match=r"entry [01]: the chain is broken"):
         run.audit()
+
+
+def test_a_file_that_is_gone_leaves_the_record_but_not_the_chain(run: RunDir) -> None:
+    first, second = run.write_text(run.summary, "one"), run.write_text(run.manifest, "two")
+    run.record([first, second])
+    first.unlink()
+    run.record([first])
+    assert list(run.audit()) == ["data/manifest.jsonl"]
+    assert [row["sha256"] for row in read_jsonl(run.audit_file)][2] is None
+    run.record([run.write_text(first, "back")])
+    assert run.audit()["data/summary.json"] == hashlib.sha256(b"back").hexdigest()
+
+
+def test_a_full_disk_leaves_whole_lines(run: RunDir) -> None:
+    files = [run.write_text(run.data / name, name) for name in ("a", "b", "c")]
+    run.record(files[:1])
+    before = run.audit_file.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 300, hard))  # room for one line and a half
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            run.record(files[1:])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert run.audit_file.read_bytes() == before
+    run.record(files[1:])
+    assert list(run.audit()) == ["data/a", "data/b", "data/c"]
 
 
 def test_run_json_is_recorded_by_content_not_layout(run: RunDir) -> None:

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 from finetune import named, runner
 from finetune.config import STAGES, Config, RunConfig, TrainConfig
@@ -126,6 +127,7 @@ def test_a_call_that_is_refused_leaves_the_record_of_a_good_run(tmp_path: Path, 
     [
         (OSError(errno.ENOSPC, "No space left on device", "/x/log.jsonl"), r"No space left on device: /x/log\.jsonl\."),
         (MemoryError(), r"out of memory\. Lower train\.batch_size"),
+        (torch.OutOfMemoryError("CUDA out of memory"), r"out of memory\. Lower train\.batch_size"),
     ],
 )
 def test_a_full_disk_and_too_little_memory_are_named(
@@ -153,6 +155,28 @@ def test_the_commit_of_a_repository_around_the_installation_is_not_ours(
     monkeypatch.setattr(runner, "__file__", str(tmp_path / "site-packages" / "finetune" / "runner.py"))
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("git was asked"))
     assert read_json(runner.execute(config(tmp_path), []) / "run.json")["git"] is None
+
+
+def test_a_result_set_aside_leaves_the_record(tmp_path: Path, stages: Stages) -> None:
+    root = runner.execute(config(tmp_path, 1.0), [])
+    run = RunDir(root)
+    run.record([run.write_text(run.train / "fold_0" / "log.jsonl", "x"), run.write_text(run.data / "fold", "y")])
+    (run.data / "fold").unlink()
+    runner.execute(config(tmp_path, 2.0), [])
+    assert "train/fold_0/log.jsonl" not in run.audit()
+    assert "train/out.txt" in run.audit()
+    assert "data/fold" in run.audit(), "prepare did not run again: the loss of its file must still show"
+
+
+def test_the_export_does_not_need_an_evaluation(tmp_path: Path, stages: Stages) -> None:
+    wanted = ("prepare", "train", "export")
+    runner.execute(config(tmp_path, stages=wanted), [])
+    assert stages.ran == list(wanted)
+    with pytest.raises(ConfigError, match="report needs evaluate, which has not finished"):
+        runner.execute(config(tmp_path, stages=("report", "export")), [])
+    RunDir(tmp_path / "run").write_text(tmp_path / "run" / "eval" / "comparison.json", "{}")
+    with pytest.raises(ConfigError, match="export needs evaluate, which has not finished"):
+        runner.execute(config(tmp_path, stages=("export",)), [])
 
 
 def test_the_export_does_not_need_the_report(tmp_path: Path, stages: Stages) -> None:
