@@ -8,6 +8,9 @@ STAGES = ("prepare", "train", "evaluate", "report", "export")
 EVALUATED = ("majority", "base", "tuned")
 """Models that `evaluate.models` may name."""
 
+AUGMENTS = ("none", "flips", "inspection")
+"""Sets of random changes that `train.augment` may name; finetune/training/augment.py holds them."""
+
 Target = Literal["none", "attention", "all", "full"]
 
 

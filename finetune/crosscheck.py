@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 
 from finetune import named
-from finetune.config import EVALUATED, STAGES, Config, TaskConfig
+from finetune.config import AUGMENTS, EVALUATED, STAGES, Config, TaskConfig
 
 
 def problems(config: Config) -> list[str]:
@@ -42,6 +42,9 @@ def _data_problems(config: Config) -> list[str]:
             found.append(f"data.split.{name}: got {share}, expected a share from 0 to below 1")
     if data.split.val + data.split.test >= 1:
         found.append(f"data.split: val + test = {data.split.val + data.split.test:g} leaves nothing to train on")
+    judged = [stage for stage in ("evaluate", "export") if stage in config.stages]
+    if not data.split.test and judged and not data.folds and not data.split.column:
+        found.append(f"data.split.test: got 0, but {' and '.join(judged)} among the stages need test examples")
     if data.folds < 0 or data.folds == 1:
         found.append(f"data.folds: got {data.folds}, expected 0 (off) or at least 2")
     if data.folds and data.split.column:
@@ -120,6 +123,8 @@ def _train_problems(config: Config) -> list[str]:
             found.append(f"{name}: got {given:g}, expected more than 0, or null")
     if hardware.workers < 0:
         found.append(f"hardware.workers: got {hardware.workers}, expected 0 or more")
+    if train.augment not in AUGMENTS:
+        found.append(f"train.augment: {named.unknown('set', train.augment, AUGMENTS)}")
     if not 0 <= config.seed < 2**32:
         found.append(f"seed: got {config.seed}, expected 0 to {2**32 - 1}")
     if not 0 <= method.dropout < 1:

@@ -98,6 +98,9 @@ def test_an_own_recipe_cannot_replace_a_shipped_one(own: Path) -> None:
         (["data.folds=1"], "data.folds: got 1, expected 0 (off) or at least 2"),
         (["data.folds=3", "data.split.column=x"], "exclude each other"),
         (["data.limit=0"], "data.limit: got 0"),
+        (["data.split.test=0"], "data.split.test: got 0, but evaluate and export among the stages need test examples"),
+        (["data.split.test=0", "stages=[prepare,train,export]"], "but export among the stages need test examples"),
+        (["train.augment=flip"], "train.augment: unknown set 'flip'. Did you mean 'flips'?"),
         (["task.labels=[a,A]"], "holds a label twice"),
         (["task.labels=[a,' ']"], "an empty label cannot be answered"),
         (["task.labels=[a,b]", "task.synonyms.c=[x]"], "task.synonyms.c: unknown label 'c'"),
@@ -207,6 +210,11 @@ def test_any_config_survives_yaml(labels: list[str], share: float, seed: int) ->
         file = Path(folder) / "config.yaml"
         file.write_text(to_yaml(config), encoding="utf-8")
         assert from_yaml(file) == config
+
+
+@pytest.mark.parametrize("other", ["stages=[prepare,train]", "data.folds=3", "data.split.column=split"])
+def test_no_test_examples_where_none_are_asked(other: str) -> None:
+    assert compose(["recipe=defects", "data.split.test=0", other]).data.split.test == 0
 
 
 def test_a_home_folder_is_meant_where_it_is_written() -> None:

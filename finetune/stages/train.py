@@ -4,9 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from finetune import named
 from finetune.config import Config
-from finetune.errors import ConfigError
 from finetune.rundir import RunDir, sha256_file
 
 
@@ -14,7 +12,8 @@ def reads(config: Config, run: RunDir) -> dict[str, Any]:
     """What the result depends on: seed, model, method, optimisation and the examples.
 
     `evaluate.decision.metric` picked the checkpoint, and validation.jsonl says which it was; but `evaluate.*` may
-    change between calls on one run, and a new question about the same answers must not train again.
+    change between calls on one run, and a new question about the same answers must not train again. Nor must another
+    device: what was trained on one is evaluated on the other.
     """
     parts = run.parts(config.data.folds)
     files = [part.split(name) for part in parts for name in ("train", "val")]
@@ -24,7 +23,6 @@ def reads(config: Config, run: RunDir) -> dict[str, Any]:
         "model": dataclasses.asdict(config.model),
         "method": dataclasses.asdict(config.method),
         "train": dataclasses.asdict(config.train),
-        "device": config.hardware.device,
         "synonyms": config.task.synonyms,
         "files": {path.relative_to(run.root).as_posix(): sha256_file(path) for path in files if path.exists()},
     }
@@ -44,10 +42,7 @@ def run(config: Config, run: RunDir) -> list[Path]:
         InterruptedRun: SIGTERM or Ctrl-C; the state is saved.
     """
     from finetune.training import arguments
-    from finetune.training.augment import AUGMENTATIONS
     from finetune.training.part import train_part
 
     arguments.check(config.train.trainer)
-    if config.train.augment not in AUGMENTATIONS:
-        raise ConfigError(f"train.augment: {named.unknown('set', config.train.augment, AUGMENTATIONS)}")
     return [path for part in run.parts(config.data.folds) for path in train_part(config, run, part)]

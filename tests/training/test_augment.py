@@ -3,7 +3,12 @@ import pytest
 from PIL import Image
 from training import micro
 
+from finetune.config import AUGMENTS
 from finetune.training.augment import AUGMENTATIONS, augment, flips, generator
+
+
+def test_the_menu_at_the_door_is_the_menu():
+    assert tuple(AUGMENTATIONS) == AUGMENTS
 
 
 def pixels(image):
