@@ -11,7 +11,7 @@ import numpy as np
 from finetune import stats
 from finetune.config import EvaluateConfig
 from finetune.errors import IntegrityError
-from finetune.example import Example, Outcome, Prediction
+from finetune.example import Example, Outcome, Prediction, Score
 from finetune.report import words
 from finetune.rundir import Json, canonical_digest
 
@@ -85,19 +85,21 @@ def outcomes(predictions: Sequence[Prediction]) -> dict[str, int]:
 
 
 def metrics(test: Test, predictions: Sequence[Prediction]) -> dict[str, Json]:
-    """Metric -> value, low, high. Proportions with Wilson's interval, means over classes by resampling groups."""
+    """Metric -> value, low, high. Proportions with Wilson's interval for groups, means over classes by resampling."""
     gold, answers = [p.gold for p in predictions], [_counted(p) for p in predictions]
     groups = [p.group for p in predictions]
     balanced, f1 = stats.bootstrap(
         (stats.balanced_accuracy, stats.macro_f1), gold, answers, groups, test.labels, test.seed
     )
-    right = sum(p.outcome == "correct" for p in predictions)
-    found = {"accuracy": stats.wilson(right, len(predictions)), "balanced_accuracy": balanced, "macro_f1": f1}
+    found = {"accuracy": _accuracy(predictions), "balanced_accuracy": balanced, "macro_f1": f1}
     if test.positive is not None:
-        table = stats.confusion(gold, answers, test.labels)
-        positive = test.labels.index(test.positive)
-        found |= {"sensitivity": stats.sensitivity(table, positive), "specificity": stats.specificity(table, positive)}
+        found["sensitivity"] = stats.sensitivity(gold, answers, groups, test.positive)
+        found["specificity"] = stats.specificity(gold, answers, groups, test.positive)
     return {name: asdict(score) for name, score in found.items()}
+
+
+def _accuracy(predictions: Sequence[Prediction]) -> Score:
+    return stats.clustered_wilson([p.outcome == "correct" for p in predictions], [p.group for p in predictions])
 
 
 def _counted(prediction: Prediction) -> str | None:
@@ -133,7 +135,7 @@ def _fold(test: Test, predictions: Sequence[Prediction], name: str) -> Json:
     return {
         "n": len(own),
         "groups": len({p.group for p in own}),
-        "accuracy": asdict(stats.wilson(sum(p.outcome == "correct" for p in own), len(own))),
+        "accuracy": asdict(_accuracy(own)),
         "balanced_accuracy": float(stats.balanced_accuracy(np.asarray(table))),
     }
 

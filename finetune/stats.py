@@ -62,6 +62,33 @@ def wilson(right: int, n: int) -> Score:
     return Score(right / n, max(0.0, float(low)), min(1.0, float(high)))
 
 
+def clustered_wilson(right: Sequence[bool], groups: Sequence[str]) -> Score:
+    """Wilson's interval of a proportion whose items come in groups, with n divided by the design effect.
+
+    Four views of a part are not four parts. The design effect is the variance of the mean between groups (with
+    G / (G - 1)) over the binomial one, never below 1 (Kish, Survey Sampling, 1965). Where it cannot be estimated (all
+    items right, none, or one group) the items of a group are taken to be alike: sum(m^2) / n for groups of m.
+
+    Args:
+        right: per item, whether it counts.
+        groups: per item, what it is not independent of.
+    """
+    hits, n = np.asarray(right, float), len(right)
+    if n == 0:
+        return wilson(0, 0)
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    sizes, share = np.bincount(index), float(hits.mean())
+    if len(sizes) < 2 or share in (0.0, 1.0):
+        effect = float((sizes**2).sum()) / n
+    else:
+        residual = np.bincount(index, hits - share)
+        between = len(sizes) / (len(sizes) - 1) * float((residual**2).sum())
+        effect = between / (n * share * (1 - share)) if len(sizes) < n else 1.0
+    effective = n / max(1.0, effect)
+    low, high = proportion_confint(share * effective, effective, alpha=0.05, method="wilson")
+    return Score(share, max(0.0, float(low)), min(1.0, float(high)))
+
+
 def mcnemar_exact(b: int, c: int) -> float:
     """Two-sided exact McNemar test of b against c discordant items; 1 where there are none."""
     return float(stats.binomtest(b, b + c, 0.5).pvalue) if b + c else 1.0
@@ -177,15 +204,24 @@ def confusion(gold: Sequence[str], answers: Sequence[str | None], labels: Sequen
     return table
 
 
-def sensitivity(table: Sequence[Sequence[int]], positive: int) -> Score:
-    """Share of the positive items that were answered positive, from a confusion table."""
-    return wilson(table[positive][positive], sum(table[positive]))
+def sensitivity(gold: Sequence[str], answers: Sequence[str | None], groups: Sequence[str], positive: str) -> Score:
+    """Share of the positive items that were answered positive."""
+    own = [
+        (answer == positive, group)
+        for truth, answer, group in zip(gold, answers, groups, strict=True)
+        if truth == positive
+    ]
+    return clustered_wilson([right for right, _ in own], [group for _, group in own])
 
 
-def specificity(table: Sequence[Sequence[int]], positive: int) -> Score:
+def specificity(gold: Sequence[str], answers: Sequence[str | None], groups: Sequence[str], positive: str) -> Score:
     """Share of the other items that were answered with another label; no answer counts as wrong."""
-    others = [row for i, row in enumerate(table) if i != positive]
-    return wilson(sum(sum(row[:-1]) - row[positive] for row in others), sum(map(sum, others)))
+    own = [
+        (answer not in (None, positive), group)
+        for truth, answer, group in zip(gold, answers, groups, strict=True)
+        if truth != positive
+    ]
+    return clustered_wilson([right for right, _ in own], [group for _, group in own])
 
 
 def balanced_accuracy(tables: NDArray[Any]) -> Array:
@@ -216,7 +252,9 @@ def bootstrap(
 ) -> list[Score]:
     """Metrics of the confusion table with the percentile interval of 10,000 resamples of whole groups.
 
-    For display, not for decisions. A class that has no item in a resample is left out of that resample's mean.
+    For display, not for decisions. A class that has no item in a resample is left out of that resample's mean. A class
+    without a single miss would stay perfect in every resample: for the lower bound its recall is Wilson's lower bound,
+    with its groups as n.
     """
     place = {label: i for i, label in enumerate(labels)}
     names, index = np.unique(np.asarray(groups), return_inverse=True)
@@ -226,13 +264,29 @@ def bootstrap(
     # Groups with the same table are drawn together: the same distribution, and thousands of single items cost nothing.
     kinds, counts = np.unique(tables.reshape(len(names), -1), axis=0, return_counts=True)
     draws = np.random.default_rng(seed).multinomial(len(names), counts / len(names), size=REPLICATES)
+    doubted = _doubted(kinds.reshape(-1, *tables.shape[1:]), tables)
     step = max(1, 4_000_000 // kinds.shape[1])
-    scores = []
-    for metric in metrics:
+
+    def bound(metric: Callable[[NDArray[Any]], Array], source: Array, percent: float) -> float:
         parts = [
-            metric((part @ kinds).reshape(-1, *tables.shape[1:]))
+            metric((part @ source.reshape(len(kinds), -1)).reshape(-1, *tables.shape[1:]))
             for part in np.split(draws, range(step, REPLICATES, step))
         ]
-        low, high = np.percentile(np.concatenate(parts), [2.5, 97.5])
-        scores.append(Score(float(metric(tables.sum(0))), float(low), float(high)))
-    return scores
+        return float(np.percentile(np.concatenate(parts), percent))
+
+    return [
+        Score(float(metric(tables.sum(0))), bound(metric, doubted, 2.5), bound(metric, kinds, 97.5))
+        for metric in metrics
+    ]
+
+
+def _doubted(kinds: Array, tables: Array) -> Array:
+    """Tables in which a class without a miss has as many as Wilson's lower bound allows, as items without an answer."""
+    doubted = kinds.copy()
+    whole = tables.sum(0)
+    for i, row in enumerate(whole):
+        if row[i] and row[i] == row.sum():
+            missed = 1 - wilson(*[int((tables[:, i].sum(-1) > 0).sum())] * 2).low
+            doubted[:, i, -1] += missed * kinds[:, i, i]
+            doubted[:, i, i] *= 1 - missed
+    return doubted

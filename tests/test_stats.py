@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -31,6 +32,44 @@ def test_wilson_at_88_percent(right: int, n: int, low: float, high: float) -> No
 
 def test_wilson_of_nothing_says_nothing() -> None:
     assert stats.wilson(0, 0) == stats.Score(0.0, 0.0, 1.0)
+
+
+def test_groups_that_agree_within_count_as_one_item_each() -> None:
+    """12 parts with 4 like answers, 9 right: by hand 16 * 2.25 * 12/11 / (48 * 3/16) = 48/11 = 4.36, so n = 11."""
+    right, groups = [part < 9 for part in range(12) for _ in range(4)], [str(p) for p in range(12) for _ in range(4)]
+    score, z2 = stats.clustered_wilson(right, groups), 3.841459
+    middle, half = (8.25 + z2 / 2) / (11 + z2), math.sqrt(z2 * (11 * 0.75 * 0.25 + z2 / 4)) / (11 + z2)
+    assert astuple(score) == pytest.approx((0.75, middle - half, middle + half), abs=1e-6)
+
+
+def test_items_of_their_own_and_groups_that_spread_evenly_keep_their_n() -> None:
+    right = [i % 4 > 0 for i in range(48)]
+    expected = pytest.approx(astuple(stats.wilson(36, 48)))
+    assert astuple(stats.clustered_wilson(right, [str(i) for i in range(48)])) == expected
+    assert astuple(stats.clustered_wilson(right, [str(i // 4) for i in range(48)])) == expected
+
+
+@pytest.mark.parametrize("right", [0, 12])
+def test_no_spread_to_estimate_from_counts_groups(right: int) -> None:
+    score = stats.clustered_wilson([right > 0] * 12, [str(i // 4) for i in range(12)])
+    assert astuple(score) == pytest.approx(astuple(stats.wilson(right // 4, 3)))
+    one = stats.clustered_wilson([True, False], ["a", "a"])
+    assert one.high - one.low > 0.8
+
+
+def test_clustered_interval_covers() -> None:
+    """Beta-binomial parts (intra-class correlation 0.5) of 4 views: Wilson over items covers far too rarely."""
+    random, truth = np.random.default_rng(5), 0.8
+    groups = [str(i // 4) for i in range(240)]
+    covered = plain = 0
+    for _ in range(400):
+        chances = random.beta(truth, 1 - truth, 60).repeat(4)
+        right = (random.random(240) < chances).tolist()
+        score, naive = stats.clustered_wilson(right, groups), stats.wilson(sum(right), 240)
+        covered += score.low <= truth <= score.high
+        plain += naive.low <= truth <= naive.high
+    assert covered / 400 > 0.92
+    assert plain / 400 < 0.88
 
 
 def score_statistic(b: int, c: int, n: int, delta: float) -> float:
@@ -199,8 +238,10 @@ def test_confusion_and_rates_by_hand() -> None:
     answers = ["bad", "good", None, "good", "good", "bad", None, "odd"]
     table = stats.confusion(gold, answers, ("good", "bad", "odd"))
     assert table == [[2, 1, 0, 1], [1, 1, 0, 1], [0, 0, 1, 0]]
-    assert stats.sensitivity(table, 1) == stats.wilson(1, 3)
-    assert stats.specificity(table, 1) == stats.wilson(3, 5)  # the good without an answer is not a right one
+    alone = [str(i) for i in range(8)]
+    assert astuple(stats.sensitivity(gold, answers, alone, "bad")) == pytest.approx(astuple(stats.wilson(1, 3)))
+    # The good without an answer is not a right one.
+    assert astuple(stats.specificity(gold, answers, alone, "bad")) == pytest.approx(astuple(stats.wilson(3, 5)))
     assert stats.balanced_accuracy(np.asarray(table)) == pytest.approx((1 / 2 + 1 / 3 + 1) / 3)
     assert stats.macro_f1(np.asarray(table)) == pytest.approx((4 / 7 + 2 / 5 + 1) / 3)
 
@@ -234,5 +275,23 @@ def test_bootstrap_resamples_groups_and_is_seeded() -> None:
 
 
 def test_bootstrap_survives_a_class_missing_from_a_resample() -> None:
-    [score] = stats.bootstrap([stats.macro_f1], ["a", "a", "b"], ["a", "a", "b"], ["1", "2", "3"], ("a", "b"))
-    assert score == stats.Score(1.0, 1.0, 1.0)
+    [score] = stats.bootstrap([stats.macro_f1], ["a", "a", "b"], ["a", "a", None], ["1", "2", "3"], ("a", "b"))
+    assert score == stats.Score(0.5, 0.0, 1.0)
+
+
+def test_a_class_without_a_miss_is_not_certain() -> None:
+    """30 parts a class, two views each, no miss: the lower bound is Wilson's of 30 of 30, not 1."""
+    gold, groups = ["a"] * 60 + ["b"] * 60, [str(i // 2) for i in range(120)]
+    balanced, f1 = stats.bootstrap([stats.balanced_accuracy, stats.macro_f1], gold, list(gold), groups, ("a", "b"))
+    lower = 30 / (30 + 3.841459)
+    assert astuple(balanced) == pytest.approx((1.0, lower, 1.0), abs=1e-6)
+    assert astuple(f1) == pytest.approx((1.0, 2 * lower / (1 + lower), 1.0), abs=1e-6)
+
+
+def test_one_class_without_a_miss_lowers_its_share_alone() -> None:
+    gold, groups = ["a"] * 30 + ["b"] * 30, [str(i) for i in range(60)]
+    answers = ["a"] * 30 + ["b", "a"] * 15
+    [score] = stats.bootstrap([stats.balanced_accuracy], gold, answers, groups, ("a", "b"))
+    spread = 1.96 * math.sqrt(0.25 / 30)
+    assert score.low == pytest.approx((30 / (30 + 3.841459) + 0.5 - spread) / 2, abs=0.02)
+    assert score.high == pytest.approx((1 + 0.5 + spread) / 2, abs=0.02)
