@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -111,6 +112,7 @@ class Page:
 @contextmanager
 def browser() -> Iterator[Page]:
     """Starts Chromium with a profile of its own, yields a tab, and ends it."""
+    assert shutil.which("chromium"), "these tests need the program chromium (Debian: apt-get install chromium)"
     to_browser, write = os.pipe()
     read, from_browser = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
