@@ -32,6 +32,11 @@ class Part:
         return self.train / "adapter"
 
     @property
+    def weights(self) -> Path:
+        """File of the weights of the adapter, as PEFT names it."""
+        return self.adapter / "adapter_model.safetensors"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of the resumable checkpoints of this part."""
         return self.train / "checkpoints"

@@ -81,10 +81,17 @@ class LocalPredictor:
         task: kind, question and synonyms; `task.kind` names the module that parses and judges replies.
         batch_size: examples a forward pass.
         name: what the answers say they are from; the digest of the weights is added.
+        adapter: sha256 of the adapter's weights, or "" where it is no file; the tuned answers name it.
     """
 
     def __init__(
-        self, loaded: Loaded, labels: Sequence[str], task: TaskConfig, batch_size: int, name: str = "local"
+        self,
+        loaded: Loaded,
+        labels: Sequence[str],
+        task: TaskConfig,
+        batch_size: int,
+        name: str = "local",
+        adapter: str = "",
     ) -> None:
         """Puts the model into evaluation mode.
 
@@ -94,6 +101,7 @@ class LocalPredictor:
         self.model: Any = loaded.model.eval()
         self.encoder = Encoder(loaded.processor, loaded.family)
         self.name = f"{name}@{loaded.sha256[:12]}"
+        self.tuned_name = f"{self.name}+adapter{'@' * bool(adapter)}{adapter[:12]}"
         self.labels = tuple(labels)
         self.task = task
         self.judge = named.load("task", task.kind)
@@ -151,7 +159,7 @@ class LocalPredictor:
                         outcome=outcome,
                         probabilities=probabilities,
                         seconds=seconds,
-                        model=f"{self.name}{'' if who == 'base' else '+adapter'}",
+                        model=self.name if who == "base" else self.tuned_name,
                         parser=self.judge.PARSER,
                         group=example.group,
                     )

@@ -173,7 +173,8 @@ def _ask_local(
         if "tuned" in who:
             loaded = dataclasses.replace(loaded, model=models.attach(loaded, part.adapter))
         name = Path(config.model.path).name if config.model.path else config.model.id
-        predictor = LocalPredictor(loaded, test.labels, config.task, config.evaluate.batch_size, name)
+        digest = sha256_file(part.weights) if "tuned" in who and part.weights.is_file() else ""
+        predictor = LocalPredictor(loaded, test.labels, config.task, config.evaluate.batch_size, name, digest)
         if "base" in who and part == parts[0]:
             for predictions in predictor.predict_modes(test.examples, root, ("score", "generate"), "base"):
                 yield "base", predictions

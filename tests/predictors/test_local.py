@@ -121,6 +121,12 @@ def test_base_is_the_untouched_model_and_tuned_is_not(loaded, folder, root, exam
         assert got.model.startswith("micro@")
 
 
+def test_answers_name_the_weights_of_base_and_adapter(loaded, root, examples):
+    predictor = local.LocalPredictor(loaded, LABELS, TaskConfig(), 1, "micro", "0123456789abcdef")
+    names = [next(predictor.predict(examples[:1], root, "score", who)).model for who in ("base", "tuned")]
+    assert names == [f"micro@{loaded.sha256[:12]}", f"micro@{loaded.sha256[:12]}+adapter@0123456789ab"]
+
+
 def test_a_scored_answer_is_the_most_probable_label(loaded, root, examples):
     for scored, example in zip(ask(loaded, root, examples, 2, "tuned", ("score",)), examples, strict=True):
         (prediction,) = scored

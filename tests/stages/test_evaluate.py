@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import built_run
 import pytest
 import synthetic
 from training import micro
@@ -11,7 +12,7 @@ from finetune import comparison, dataset
 from finetune.config import Config, DecisionConfig, EvaluateConfig, ModelConfig, TaskConfig
 from finetune.crosscheck import problems
 from finetune.errors import ConfigError, DataError, IntegrityError
-from finetune.rundir import read_json, read_jsonl, sha256_file
+from finetune.rundir import RunDir, read_json, read_jsonl, sha256_file
 from finetune.stages import evaluate
 
 KEYS = [
@@ -222,6 +223,14 @@ def test_pairing_cannot_slip(tmp_path, how):
     with pytest.raises(IntegrityError, match=how) as caught:
         comparison.check_pairing("base", spoiled(rows, how), examples, rows)
     assert how == "another order" or repr(rows[0].id) in str(caught.value) or "stranger" in str(caught.value)
+
+
+def test_tuned_answers_name_the_adapter(built):
+    run = RunDir(built)
+    evaluate.run(built_run.load(built, "evaluate.models=[tuned]"), run)
+    digest = sha256_file(run.train / "adapter" / "adapter_model.safetensors")
+    models = {row["model"] for row in read_jsonl(run.predictions("tuned"))}
+    assert [model.rpartition("+")[2] for model in models] == [f"adapter@{digest[:12]}"]
 
 
 def test_base_alone_on_a_real_model(tmp_path):
