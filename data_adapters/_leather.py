@@ -229,11 +229,11 @@ def _fold(part: Part, rng: Rng) -> None:
     strength = rng.uniform(0.6, 1.0)
     across, along = _bent_line(rng, *_spot(rng), rng.uniform(36, 70))
     fade = np.clip(1.15 - np.abs(along), 0, 1) ** 0.5
-    breadth = rng.uniform(3.2, 5.2)
+    breadth = rng.uniform(4.0, 6.0)
     ridge = np.exp(-((across / breadth) ** 2)) * fade
     part.height += rng.choice([-1.0, 1.0]) * (1.6 + 2.2 * strength) * ridge
-    line = np.exp(-((across / 1.3) ** 2)) * fade
-    part.albedo *= 1 + 0.16 * strength * ridge - (0.32 + 0.3 * strength) * line
+    line = np.exp(-((across / 1.9) ** 2)) * fade
+    part.albedo *= 1 + 0.16 * strength * ridge - (0.42 + 0.25 * strength) * line
 
 
 def _glue(part: Part, rng: Rng) -> None:
@@ -260,7 +260,7 @@ def _poke(part: Part, rng: Rng) -> None:
     strength = rng.uniform(0.6, 1.0)
     x, y = _spot(rng)
     for _ in range(int(rng.choice([1, 2, 3], p=[0.55, 0.3, 0.15]))):
-        radius = rng.uniform(2.2, 3.8)
+        radius = rng.uniform(3.2, 5.0)
         distance = np.hypot(_X - x, _Y - y)
         hole = np.clip(radius + 0.5 - distance, 0, 1)
         part.albedo *= 1 - (0.6 + 0.3 * strength) * hole

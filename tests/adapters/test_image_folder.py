@@ -72,3 +72,10 @@ def test_where_the_folder_is_missing(tmp_path):
     touch(tmp_path, "file")
     with pytest.raises(DataError, match=r"is a file; expected a folder"):
         list(read(tmp_path / "file", Options(), tmp_path))
+
+
+def test_a_name_that_is_not_utf8_is_a_bad_row(tmp_path):
+    touch(tmp_path, "good/a.png")
+    (tmp_path / "good" / os.fsdecode(b"\xff.png")).touch()
+    (found,) = [row for row in read(tmp_path, Options(), tmp_path) if isinstance(row, BadRow)]
+    assert found == BadRow(r"'good/\udcff.png'", r"'good/\udcff.png'", "has a name that is not UTF-8; rename it")

@@ -216,3 +216,8 @@ def test_without_the_package_the_error_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(DataError, match=r"data.path=FOLDER .* or run `pip install elpv-dataset`"):
         list(read(None, CELLS, tmp_path))
+
+
+def test_another_package_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"package: 'leather' is not known; there is elpv-dataset"):
+        locate(None, Options(package="leather"))

@@ -229,3 +229,10 @@ def test_solar_cells(shared_data, run):
     assert len({cell.group for cell in cells}) == 44
     limited = dataclasses.replace(config, data=dataclasses.replace(config.data, limit=150, folds=2))
     assert summary_of(limited, run)["quarantined"] == 0
+
+
+def test_labels_that_differ_in_case_alone_are_refused(source, run):
+    (source / "Good").mkdir()
+    Image.new("RGB", (4, 4), (200, 0, 0)).save(source / "Good" / "p90_0.png")
+    with pytest.raises(DataError, match=r"labels 'Good' and 'good' differ only in case or blanks"):
+        prepare.run(config_of(source, TaskConfig(question="State? {labels}")), run)
