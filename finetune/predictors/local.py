@@ -188,7 +188,7 @@ class LocalPredictor:
         for example, (ids, ended) in zip(batch, written, strict=True):
             text = self.encoder.unescape(self.encoder.tokenizer.decode(ids, skip_special_tokens=True))
             answer = self.judge.parse(text, self.labels, self.task.synonyms) if ended else None
-            outcome = self.judge.outcome(text, answer, example.target) if ended else "truncated"
+            outcome: Outcome = self.judge.outcome(text, answer, example.target) if ended else "truncated"
             replies.append((text, answer, outcome, None))
         return replies
 
