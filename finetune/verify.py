@@ -102,8 +102,8 @@ def _images(run: RunDir) -> tuple[int, str, list[str]]:
 def _fingerprints(run: RunDir, status: Json) -> tuple[int, str, list[str]]:
     """Each finished stage must have been made from the configuration and the files that are here now.
 
-    The last stages may be older than a repeated comparison, which `evaluate.*` allows between calls: that is said, since
-    what they show is out of date, but nothing was altered.
+    The last stages may be older than a comparison that was repeated with other `evaluate.*`: that is said, since what
+    they show is out of date, but nothing was altered.
     """
     made_with = str(status.get("versions", {}).get("finetune", ""))
     if made_with.rpartition(".")[0] != __version__.rpartition(".")[0]:

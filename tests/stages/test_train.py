@@ -2,9 +2,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from training import micro, micro_run
+from training.micro_run import without_times
 
 from finetune import models
 from finetune.config import TargetsConfig
@@ -59,13 +57,6 @@ def train_until(monkeypatch, config, run, step):
 
 def steps(run, name="log"):
     return [line["step"] for line in micro_run.lines(run.train / f"{name}.jsonl")]
-
-
-def without_times(run):
-    return [
-        {key: value for key, value in line.items() if key not in ("samples_per_s", "peak_memory_mib")}
-        for line in micro_run.lines(run.train / "log.jsonl")
-    ]
 
 
 def test_the_log_has_one_line_a_step_with_the_promised_keys(whole):
@@ -295,27 +286,3 @@ def test_what_the_result_depends_on(model, run):
     with (run.data / "train.jsonl").open("a") as handle:
         handle.write("\n")
     assert stage.reads(config, run) != before
-
-
-@pytest.mark.faults
-@pytest.mark.parametrize("at_step", [3, 5])
-def test_killed_and_run_again_is_uninterrupted_bit_for_bit(model, tmp_path, at_step):
-    """A real SIGKILL at whatever instant follows the line of a step, then the same command."""
-
-    def command(run):
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["tests", "."]), "OMP_NUM_THREADS": "1"}
-        arguments = [sys.executable, "tests/training/micro_run.py", str(model), str(run.root), "3"]
-        return subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL)
-
-    whole, killed = (micro_run.prepare(tmp_path / name) for name in ("whole", "killed"))
-    assert command(whole).wait() == 0
-    process = command(killed)
-    log = killed.train / "log.jsonl"
-    while process.poll() is None and not (log.exists() and len(log.read_bytes().splitlines()) >= at_step):
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert command(killed).wait() == 0
-    assert killed.status()["resumed_from_step"] > 0
-    assert micro_run.digests(killed.train / "adapter") == micro_run.digests(whole.train / "adapter")
-    assert without_times(killed) == without_times(whole)

@@ -61,6 +61,14 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def without_times(run: RunDir) -> list[dict]:
+    """The log of the steps, without what a clock or another process decides."""
+    varying = ("samples_per_s", "peak_memory_mib")
+    return [
+        {key: value for key, value in line.items() if key not in varying} for line in lines(run.train / "log.jsonl")
+    ]
+
+
 if __name__ == "__main__":
     from finetune.stages import train as stage
 
