@@ -48,20 +48,25 @@ def main(arguments: list[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> None:
+    asks_help = bool({"--help", "-h"} & set(arguments))
     if not arguments:
         print(_intro())
-    elif {"--help", "-h"} & set(arguments) and arguments[0] not in VERBS:
-        print(_help())
-    elif {"--help", "-h"} & set(arguments) and arguments[0] != "predict":  # which has more to say itself
-        print(f"python -m finetune {VERBS[arguments[0]]}")
-    elif arguments[0] == "show":
-        importlib.import_module("finetune.show").run(arguments[1:])
     elif arguments[0] in VERBS:
-        _enter("none")
-        importlib.import_module(f"finetune.{arguments[0]}").run(arguments[1:])
-        egress.raise_if_denied()
+        _verb(arguments[0], arguments[1:], asks_help)
+    elif asks_help:
+        print(_help())
     else:
         _run(arguments)
+
+
+def _verb(verb: str, rest: list[str], asks_help: bool) -> None:
+    if asks_help and verb != "predict":  # which has more to say itself
+        print(f"python -m finetune {VERBS[verb]}")
+        return
+    if verb != "show":  # which only reads names
+        _enter("none")
+    importlib.import_module(f"finetune.{verb}").run(rest)
+    egress.raise_if_denied()
 
 
 def _run(arguments: list[str]) -> None:
