@@ -137,7 +137,7 @@ def _key_lines(cls: Any, where: str) -> list[str]:
 def _default(entry: "dataclasses.Field[Any]") -> str:
     value = entry.default if entry.default is not dataclasses.MISSING else {}
     if isinstance(value, tuple):
-        return f"[{','.join(value)}]"
+        return f"[{','.join(map(str, value))}]"
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     return str(value) or "''"

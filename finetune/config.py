@@ -6,7 +6,10 @@ from typing import Any, Literal
 STAGES = ("prepare", "train", "evaluate", "report", "export")
 
 EVALUATED = ("majority", "base", "tuned")
-"""Models that `evaluate.models` may name."""
+"""Models that are compared unless `evaluate.models` says otherwise."""
+
+RIVALS = (*EVALUATED, "linear")
+"""Models of our own that `evaluate.models` may name, besides `baseline.name` and `predictions:PATH`."""
 
 AUGMENTS = ("none", "flips", "inspection")
 """Sets of random changes that `train.augment` may name; finetune/training/augment.py holds them."""
@@ -73,6 +76,7 @@ class TaskConfig:
     synonyms: dict[str, tuple[str, ...]] = field(
         default_factory=dict, metadata={"help": "label -> other spellings that the parser accepts"}
     )
+    options: dict[str, Any] = field(default_factory=dict, metadata={"help": "options of the task, checked by it"})
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class ModelConfig:
     id: str = key("embedded", "hub id, or embedded")
     revision: str | None = key(None, "exact commit of the hub repository")
     path: str | None = key(None, "local folder with the weights instead of the hub; verified against its model_type")
+    adapter: str | None = key(None, "folder of a PEFT adapter trained before or elsewhere, evaluated instead of training")
     pixels: dict[str, Any] | None = key(None, "image-processor settings that replace the saved ones")
 
 
@@ -149,17 +154,73 @@ class HardwareConfig:
 class DecisionConfig:
     """The rule, fixed before inference."""
 
-    metric: Literal["accuracy", "balanced_accuracy"] = key("accuracy", "primary metric: accuracy | balanced_accuracy")
+    metric: Literal["accuracy", "balanced_accuracy", "sensitivity", "specificity"] = key(
+        "accuracy", "primary metric: accuracy | balanced_accuracy | sensitivity | specificity"
+    )
+    margin: float | None = key(None, "largest loss against the baseline that is acceptable, 0..1 (null = no verdict)")
+    floor: float | None = key(None, "the tuned model's primary metric must be above this, whoever it is compared with")
+    min_coverage: float = key(0.9, "no verdict where a model answers a smaller share of the items")
+    valid_days: int = key(180, "a verdict expires after this many days, or when anything in its scope changes")
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
     """Who is compared, and on what."""
 
-    models: tuple[str, ...] = key(EVALUATED, "who is compared: majority, base, tuned")
+    models: tuple[str, ...] = key(
+        EVALUATED, "who is compared: majority, base, tuned, linear, the baseline's name, predictions:PATH"
+    )
     batch_size: int = key(32, "examples a forward pass")
     positive: str | None = key(None, "label whose sensitivity and specificity are shown")
     decision: DecisionConfig = section(DecisionConfig)
+    guards: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "METRIC or METRIC.LABEL -> {min_lower: BOUND}, e.g. sensitivity.defective={min_lower:0.9}"},
+    )
+    threshold: float | None = key(
+        None, "answer evaluate.positive at this probability or above (null = the likeliest label)"
+    )
+    prevalence: dict[str, float] = field(
+        default_factory=dict, metadata={"help": "label -> share in real use, for predictive values and cost"}
+    )
+    costs: dict[str, float] = field(
+        default_factory=dict, metadata={"help": "miss, false_alarm, item, review -> cost of one, in any one currency"}
+    )
+    risk_target: float | None = key(None, "highest acceptable error among the answers that the model does not hand over")
+    subgroups: tuple[str, ...] = key((), "columns of meta by which results are broken down")
+    primary_baseline: str | None = key(None, "the model to be replaced (default: the baseline's name)")
+    unit: Literal["image", "group"] = key("image", "what one decision is about: image | group (part, patient)")
+    aggregate: Literal["any", "max", "vote"] | None = key(
+        None, "unit=group: any positive image | largest probability | majority vote"
+    )
+    sealed: bool = key(False, "the test may be opened once; a second look is refused")
+    general: str | None = key(None, "folder of general question sets, to see what training made the model forget")
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """The proprietary or foreign model to be replaced."""
+
+    kind: Literal["none", "recorded", "openai_compatible", "any_llm"] = key(
+        "none", "none | recorded | openai_compatible | any_llm"
+    )
+    name: str = key("baseline", "its name in files and tables, [a-z0-9_]+")
+    path: str | None = key(None, "folder of a recorded pack")
+    model: str | None = key(None, "model id at the provider; any_llm: PROVIDER/MODEL")
+    base_url: str | None = key(None, "endpoint of an OpenAI-compatible server")
+    api_key_env: str | None = key(None, "name of the environment variable that holds the key; never the key")
+    policy: str | None = key(None, "file that permits live calls; without it nothing opens a socket")
+    dry_run: bool = key(False, "say what would leave, how many bytes, at what price; ask nothing")
+    prompts: tuple[str, ...] = key((), "other wordings of the question; the best on validation is used")
+    shots: tuple[int, ...] = key((0,), "numbers of worked examples; the best on validation is used")
+    max_side: int | None = key(None, "longest side in pixels of the images sent (null = as they are)")
+    parameters: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "sampling parameters sent, e.g. temperature=0"}
+    )
+    max_tokens: int = key(256, "tokens that a reply may have")
+    timeout_s: float = key(120.0, "seconds to wait for one reply")
+    retries: int = key(5, "how often a request is repeated after 429, 5xx, time-out or a broken connection")
+    rate_per_min: int = key(60, "requests a minute at most")
 
 
 @dataclass(frozen=True)
@@ -187,4 +248,5 @@ class Config:
     train: TrainConfig = section(TrainConfig)
     hardware: HardwareConfig = section(HardwareConfig)
     evaluate: EvaluateConfig = section(EvaluateConfig)
+    baseline: BaselineConfig = section(BaselineConfig)
     report: ReportConfig = section(ReportConfig)

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 
 from finetune import named
-from finetune.config import AUGMENTS, EVALUATED, STAGES, Config, TaskConfig
+from finetune.config import AUGMENTS, RIVALS, STAGES, Config, TaskConfig
 
 
 def problems(config: Config) -> list[str]:
@@ -94,7 +94,12 @@ def _ambiguous(task: TaskConfig) -> list[str]:
 
 def _evaluate_problems(config: Config) -> list[str]:
     models = config.evaluate.models
-    found = [f"evaluate.models: {named.unknown('model', who, EVALUATED)}" for who in models if who not in EVALUATED]
+    menu = [*RIVALS, *([config.baseline.name] if config.baseline.kind != "none" else [])]
+    found = [
+        f"evaluate.models: {named.unknown('model', who, [*menu, 'predictions:PATH'])}"
+        for who in models
+        if who not in menu and not who.startswith("predictions:")
+    ]
     if not models or len(set(models)) < len(models):
         found.append(f"evaluate.models: got [{', '.join(models)}], expected at least one, each once")
     return found
