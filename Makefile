@@ -5,9 +5,8 @@ STAMP = $(VENV)/.finetune-test-extra
 
 .PHONY: check format test slow families faults wheel
 
-$(STAMP): pyproject.toml
-	test -x $(PYTHON) || python3 -m venv $(VENV)
-	$(PYTHON) -m pip install -q -e '.[test]'
+$(STAMP): pyproject.toml tests/install.sh
+	VENV=$(VENV) tests/install.sh
 	touch $@
 
 check: $(STAMP)  ## format, lint (with docstring rules) and types
