@@ -1,10 +1,10 @@
 """What one field of the config cannot know about another: ranges, names, and settings that exclude each other."""
 
 import re
-from collections import defaultdict
 
 from finetune import named
-from finetune.config import AUGMENTS, RIVALS, STAGES, Config, TaskConfig
+from finetune.assertions import ambiguous
+from finetune.config import AUGMENTS, RIVALS, STAGES, Config
 
 
 def problems(config: Config) -> list[str]:
@@ -49,6 +49,8 @@ def _data_problems(config: Config) -> list[str]:
         found.append(f"data.folds: got {data.folds}, expected 0 (off) or at least 2")
     if data.folds and data.split.column:
         found.append("data.folds and data.split.column exclude each other: choose one")
+    if not 0 < data.train_share <= 1:
+        found.append(f"data.train_share: got {data.train_share:g}, expected a share above 0 and up to 1")
     if data.limit is not None and data.limit < 1:
         found.append(f"data.limit: got {data.limit}, expected at least 1")
     if not re.fullmatch("0?[67][0-7]{2}", config.run.file_mode):
@@ -72,24 +74,15 @@ def _task_problems(config: Config) -> list[str]:
             for label in task.synonyms
             if label not in task.labels
         ]
-        found += _ambiguous(task)
         if config.evaluate.positive not in (None, *task.labels):
             found.append(f"evaluate.positive: {named.unknown('label', str(config.evaluate.positive), task.labels)}")
     if not task.question.strip():
         found.append("task.question: is empty")
-    return found
-
-
-def _ambiguous(task: TaskConfig) -> list[str]:
-    owners: dict[str, set[str]] = defaultdict(set)
-    for label in task.labels:
-        for spelling in (label, *task.synonyms.get(label, ())):
-            owners[spelling.strip().casefold()].add(label)
-    return [
-        f"task.synonyms: {spelling!r} stands for {' and '.join(map(repr, sorted(labels)))}; it may name only one label"
-        for spelling, labels in owners.items()
-        if len(labels) > 1
+    found += [
+        f"task.synonyms: {spelling!r} stands for {' and '.join(map(repr, owners))}; it may name only one label"
+        for spelling, owners in ambiguous(task.labels, task.synonyms).items()
     ]
+    return found + (named.load("task", task.kind).problems(task) if task.kind in named.names("task") else [])
 
 
 def _evaluate_problems(config: Config) -> list[str]:

@@ -5,14 +5,15 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from finetune import named, pixels
-from finetune.config import Config, DataConfig
+from finetune.config import Config, DataConfig, TaskConfig
 from finetune.convert import to_dataclass
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Box, Example, ImageRef, Message
-from finetune.rundir import Json, RunDir, read_json, read_jsonl, sha256_file
+from finetune.rundir import Json, Part, RunDir, read_json, read_jsonl, sha256_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +81,9 @@ def examples(config: Config, images: Path) -> Iterator[Example | BadRow]:
         images: folder for adapters that write their images.
     """
     adapter = named.load("adapter", config.data.adapter)
-    relabel = relabelling(config.data)
+    relabel, kind = relabelling(config.data), named.load("task", config.task.kind)
     for item in adapter.read(source_path(config.data), options(config.data), images):
-        yield item if isinstance(item, BadRow) else _checked(item, relabel, config.task.labels)
+        yield item if isinstance(item, BadRow) else _checked(item, relabel, kind, config.task)
 
 
 def _is_text(example: Example) -> bool:
@@ -94,7 +95,7 @@ def _is_text(example: Example) -> bool:
     return True
 
 
-def _checked(example: Example, relabel: dict[str, str], labels: Sequence[str]) -> Example | BadRow:
+def _checked(example: Example, relabel: dict[str, str], kind: ModuleType, task: TaskConfig) -> Example | BadRow:
     raw = example.target
     if not _is_text(example):
         return BadRow(example.row, ascii(example.images[0].path), "a value is no Unicode text (half a surrogate pair)")
@@ -104,11 +105,11 @@ def _checked(example: Example, relabel: dict[str, str], labels: Sequence[str]) -
         )
         return BadRow(example.row, example.images[0].path, reason)
     target = relabel.get(raw, raw)
-    if labels and target not in labels:
-        hint = "correct the row, add it to task.labels, or map it with data.options.relabel"
-        reason = f"label {target!r} is none of task.labels ({', '.join(map(repr, labels))}): {hint}"
-        return BadRow(example.row, example.images[0].path, reason)
-    return dataclasses.replace(example, target=target) if target != raw else example
+    try:
+        admitted: Example = kind.admit(task, dataclasses.replace(example, target=target) if target != raw else example)
+    except DataError as error:
+        return BadRow(example.row, example.images[0].path, str(error))
+    return admitted
 
 
 def source_digest(config: Config) -> str:
@@ -157,6 +158,13 @@ def read_split(path: Path) -> list[Example]:
     if not path.exists():
         raise DataError(f"{path} does not exist; run the stage prepare first.")
     return [_to_example(row, path.stem) for row in read_jsonl(path)]
+
+
+def by_part(config: Config, run: RunDir, examples: Sequence[Example]) -> Iterator[tuple[Part, list[Example]]]:
+    """Test examples with the part of the run whose test split holds them: one part, or one a fold."""
+    for part in run.parts(config.data.folds):
+        own = {row["id"] for row in read_jsonl(part.split("test"))}
+        yield part, [example for example in examples if example.id in own]
 
 
 def _to_example(row: Json, split: str) -> Example:

@@ -13,10 +13,13 @@ from typing import Any
 from tqdm import tqdm
 
 from finetune import dataset, named, pixels, split
-from finetune.config import Config, DataConfig
+from finetune.config import Config, DataConfig, identity
 from finetune.errors import DataError
 from finetune.example import BadRow, Example
 from finetune.rundir import Json, RunDir, sha256_file
+
+OPEN = "open answer"
+"""What counts as the label of an example whose answer is none of the closed ones."""
 
 _CHUNK = 64
 """Images decoded ahead: bounds memory, keeps every core busy (Pillow decodes outside the interpreter lock)."""
@@ -34,7 +37,7 @@ class _Kept:
 
 def reads(config: Config, run: RunDir) -> dict[str, Any]:
     """What the result depends on: the sections data and task."""
-    return {"data": dataclasses.asdict(config.data), "task": dataclasses.asdict(config.task)}
+    return {"data": identity(config.data), "task": dataclasses.asdict(config.task)}
 
 
 def sources(config: Config) -> dict[str, Any]:
@@ -56,13 +59,13 @@ def run(config: Config, run: RunDir) -> list[Path]:
     if not kept:
         raise DataError(f"{_source_name(config)}: all {len(bad)} rows are bad, the first: {_worded(bad[0])}")
     labels = named.load("task", config.task.kind).labels(config.task, (item.example for item in kept))
-    _check_distinct(labels)
-    if len(labels) < 2:
+    if len(labels) == 1:
         raise DataError(f"{_source_name(config)} has one label, {labels[0]!r}; at least two are needed to tell apart.")
-    items = [_item(item) for item in kept]
+    items = [_item(item, labels) for item in kept]
     split.unique_ids(items)
     data = config.data
     folds = split.folds(items, data.folds, data.split) if data.folds else [split.assign(items, data.split)]
+    folds = [split.thin(items, fold, data.train_share, data.split.salt) for fold in folds]
     counts = [split.balance(items, fold, labels) for fold in folds]
     warnings = [
         warning
@@ -70,6 +73,7 @@ def run(config: Config, run: RunDir) -> list[Path]:
         for warning in split.check_classes(count, data, fold.name)
     ]
     summary = _summary(config, len(rows), len(taken), bad, items, folds) | {
+        "conflicts": _conflicts(kept),
         "labels": list(labels),
         "warnings": warnings,
     }
@@ -77,22 +81,6 @@ def run(config: Config, run: RunDir) -> list[Path]:
     written += [run.write_jsonl(run.quarantine, map(dataclasses.asdict, bad)), run.write_json(run.summary, summary)]
     _print_table(summary)
     return written
-
-
-def _check_distinct(labels: Sequence[str]) -> None:
-    """Refuses labels that a reply cannot tell apart.
-
-    Raises:
-        DataError: two differ in case or blanks alone; names them.
-    """
-    seen: dict[str, str] = {}
-    for label in labels:
-        other = seen.setdefault(" ".join(label.split()).casefold(), label)
-        if other != label:
-            raise DataError(
-                f"the labels {other!r} and {label!r} differ only in case or blanks, and no answer tells them apart. "
-                "Correct the source, or map one to the other with data.options.relabel."
-            )
 
 
 def _source_name(config: Config) -> str:
@@ -185,9 +173,16 @@ def _checked(root: Path, row: Example) -> _Kept | BadRow:
     return _Kept(row, sha256_file(first), first.stat().st_size, pixels.digest(images))
 
 
-def _item(kept: _Kept) -> split.Item:
+def _item(kept: _Kept, labels: Sequence[str]) -> split.Item:
     row = kept.example
-    return split.Item(row.id, row.group, row.target, kept.pixels, row.split, row.row)
+    return split.Item(row.id, row.group, row.target if row.target in labels else OPEN, kept.pixels, row.split, row.row)
+
+
+def _conflicts(kept: Sequence[_Kept]) -> list[dict[str, object]]:
+    """Equal pixels with one question and different answers."""
+    asked = [(item.example, " ".join((item.pixels, *(turn.text for turn in item.example.messages)))) for item in kept]
+    found = split.conflicts([split.Item(row.id, row.group, row.target, both) for row, both in asked])
+    return [entry | {"sha256": str(entry["sha256"]).partition(" ")[0]} for entry in found]
 
 
 def _write(
@@ -250,12 +245,12 @@ def _summary(
         "kept": len(items),
         "quarantined": len(bad),
         "left_out_by_limit": rows - taken,
+        "left_out_by_share": sum(place == split.UNUSED for fold in folds for place in fold.splits.values()),
         "by_split": {name: counts.total() for name, counts in balance.items()},
         "by_label": dict(sorted(Counter(item.label for item in items).items())),
         "balance": {name: dict(sorted(counts.items())) for name, counts in balance.items()},
         "groups": {name: len(found) for name, found in groups.items()},
-        "leaks": [leak for fold in folds[:1] for leak in split.leaks(items, dataclasses.replace(fold, splits=home))],
-        "conflicts": split.conflicts(items),
+        "leaks": split.leaks(items, split.Fold("", home)),
         "root": "run" if adapter.WRITES_IMAGES else "source",
     }
 

@@ -1,36 +1,83 @@
 """Closed-set classification: one answer out of a list of labels."""
 
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from finetune.assertions import ambiguous, answers, only
 from finetune.config import TaskConfig
+from finetune.convert import to_dataclass
+from finetune.errors import ConfigError, DataError
 from finetune.example import Example, Message, Outcome
+from finetune.refusals import looks_refused
+from finetune.replies import fold
 
-PARSER = "classify/1"
+PARSER = "classify/2"
 
-_THINKING = re.compile(r"\A.*</think(?:ing)?>|<think(?:ing)?>.*\Z", re.IGNORECASE | re.DOTALL)
-_CUE = re.compile(
-    r"<answer>(?P<tag>.*?)</answer>|\b(?P<final>final\s+)?answer\s*(?:is\b\s*:?|:|=)\s*(?P<line>[^\n]+)",
-    re.IGNORECASE | re.DOTALL,
-)
-_FILLER = (
-    r"(?:an?|any|the|to|be|of|as|sign|signs|evidence|visible|really|likely|seem|appear|look|show|see|contain|have"
-    r"|called|considered|classified|described|regarded|rated)"
-)
-_NEGATED_BEFORE = re.compile(
-    r"(?:\b(?:no|not|never|without|neither|nor|cannot|rather\s+than|instead\s+of|free\s+of|ruled?\s+out|excludes?)"
-    rf"|\b\w+n['\u2019]t)(?:[^\S\n]+{_FILLER})*[^\S\n]*\Z"
-)
-_NEGATED_AFTER = re.compile(
-    r"\A(?:\s*[:=]\s*(?:no|none|false|absent)\b"
-    r"|\s+(?:(?:is|are|was|were|does|can|could|has|have|been|be)\s*)*(?:not\b|n['\u2019]t\b|absent\b|ruled\s+out\b|excluded\b))"
-)
+
+@dataclass(frozen=True)
+class Options:
+    """`task.options` of this task.
+
+    Attributes:
+        ordered: `task.labels` stand in their order, least first, so that weighted kappa can be told.
+    """
+
+    ordered: bool = False
+
+
+def options(task: TaskConfig) -> Options:
+    """The options, strictly converted.
+
+    Raises:
+        ConfigError: an unknown key or a wrong value.
+    """
+    return to_dataclass(task.options, Options, "task.options")
+
+
+def problems(task: TaskConfig) -> list[str]:
+    """What is wrong with the task section, worded for the user."""
+    try:
+        given = options(task)
+    except ConfigError as error:
+        return str(error).splitlines()
+    if given.ordered and len(task.labels) < 3:
+        return ["task.options.ordered: needs task.labels with at least 3 labels, least first"]
+    return []
 
 
 def labels(task: TaskConfig, examples: Iterable[Example]) -> tuple[str, ...]:
-    """The closed answers: those declared in `task.labels`, else those found in the source, sorted."""
-    return task.labels or tuple(sorted({example.target for example in examples}))
+    """The closed answers: those declared in `task.labels`, else those found in the source, sorted.
+
+    Raises:
+        DataError: one spelling, of a label found or of a synonym, would name two labels.
+    """
+    found = task.labels or tuple(sorted({example.target for example in examples}))
+    for spelling, owners in ambiguous(found, task.synonyms).items():
+        same = {fold(owner) for owner in owners} == {spelling}
+        said = (
+            f"the labels {owners[0]!r} and {owners[1]!r} differ only in case or blanks"
+            if same
+            else f"the spelling {spelling!r} would name both {owners[0]!r} and {owners[1]!r} (task.synonyms)"
+        )
+        raise DataError(
+            f"{said}, and no answer tells them apart. "
+            "Correct the source, or map one to the other with data.options.relabel."
+        )
+    return found
+
+
+def admit(task: TaskConfig, example: Example) -> Example:
+    """The example as the task scores it.
+
+    Raises:
+        DataError: its target is none of the declared labels.
+    """
+    if task.labels and example.target not in task.labels:
+        raise DataError(
+            f"label {example.target!r} is none of task.labels ({', '.join(map(repr, task.labels))}): "
+            "correct the row, add it to task.labels, or map it with data.options.relabel"
+        )
+    return example
 
 
 def messages(task: TaskConfig, labels: Sequence[str], example: Example) -> tuple[Message, ...]:
@@ -41,58 +88,37 @@ def messages(task: TaskConfig, labels: Sequence[str], example: Example) -> tuple
     return example.messages or (Message("user", task.question.replace("{labels}", ", ".join(labels))),)
 
 
+def choices(task: TaskConfig, labels: Sequence[str], example: Example) -> tuple[str, ...]:
+    """The closed answers of one question: all labels."""
+    return tuple(labels)
+
+
+def decides(task: TaskConfig, labels: Sequence[str], example: Example) -> bool:
+    """Whether this example may carry a verdict: a closed answer always does."""
+    return True
+
+
 def parse(text: str, labels: Sequence[str], synonyms: Mapping[str, Sequence[str]] | None = None) -> str | None:
     """Reads the answer out of a reply; guesses nothing.
 
     Where the reply marks its answer (`Answer: x`, `<answer>x</answer>`), the last mark counts and all final ones must
     agree; otherwise the whole reply is read. Case, markdown and punctuation do not count, words match whole only, the
-    longer label wins over a shorter one inside it, a negated label is no answer, and what stands in reasoning tags is
-    ignored. A label of one letter counts only where punctuation, `or` or the end follows it: `a crack` names no A.
+    longer label wins over a shorter one inside it, and what stands in reasoning tags is ignored. A label that is
+    negated, weighed ("could be"), asked or compared with is no answer; `a crack` names no A, `no doubt` no `no`.
 
     Returns:
-        One of `labels`, or None where the reply names none or more than one of them.
+        One of `labels`, or None where the reply asserts none or more than one of them.
     """
-    spellings = {_fold(spelling): label for label in labels for spelling in (label, *(synonyms or {}).get(label, ()))}
-    body = _THINKING.sub(" ", unicodedata.normalize("NFC", text))
-    markup = "".join(char for char in "*`~#" if not any(char in spelling for spelling in spellings))
-    body = re.sub(rf"[{re.escape(markup)}]|(?<!\w)_+|_+(?!\w)" if markup else r"(?<!\w)_+|_+(?!\w)", " ", body)
-    named: set[str] = set()
-    for passage in _passages(body):
-        named |= _named(passage.casefold(), spellings)
-    return named.pop() if len(named) == 1 else None
-
-
-def _passages(body: str) -> list[str]:
-    """The parts of a reply that state its answer: all final marks, else the last mark, else everything."""
-    marks = list(_CUE.finditer(body))
-    final = [mark for mark in marks if mark["final"] or mark["tag"] is not None]
-    return [mark["tag"] or mark["line"] or "" for mark in final or marks[-1:]] or [body]
-
-
-def _fold(spelling: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", spelling).casefold().split())
-
-
-def _named(passage: str, spellings: Mapping[str, str]) -> set[str]:
-    """Labels that a case-folded passage states without negating them."""
-    choices = sorted((spelling for spelling in spellings if spelling), key=len, reverse=True)
-    if not choices:
-        return set()
-    pattern = "|".join(
-        r"\s+".join(map(re.escape, choice.split()))
-        + (r"(?=\s*(?:[).:,;/\]]|\Z|or\b|and\b))" if len(choice) == 1 else "")
-        for choice in choices
-    )
-    found = set()
-    for match in re.finditer(rf"(?<![\w-])(?:{pattern})(?![\w-])", passage):
-        before, after = passage[max(0, match.start() - 80) : match.start()], passage[match.end() :][:40]
-        if not _NEGATED_BEFORE.search(before) and not _NEGATED_AFTER.search(after):
-            found.add(spellings[_fold(match.group())])
-    return found
+    return only(answers(text, labels, synonyms))
 
 
 def outcome(text: str, answer: str | None, gold: str) -> Outcome:
-    """What became of one reply: correct, wrong, or unparsed where the parser found no single answer in `text`."""
+    """What became of one reply: correct or wrong; without an answer, refused in words or unparsed."""
     if answer is None:
-        return "unparsed"
+        return "refused" if looks_refused(text) else "unparsed"
     return "correct" if answer == gold else "wrong"
+
+
+def judge(task: TaskConfig) -> Callable[[str, str | None, str], Outcome]:
+    """`outcome` with the options of the task bound."""
+    return outcome
