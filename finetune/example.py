@@ -5,7 +5,10 @@ from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
 Outcome = Literal["correct", "wrong", "unparsed", "refused", "filtered", "api_error", "truncated"]
-Mode = Literal["score", "generate"]
+Mode = Literal["score", "score_mean", "score_prior", "generate"]
+"""How an answer is got: the label of the largest log-probability (summed; per token; less what it has without an image),
+or text that the model writes. Questions with open answers are answered by text in every mode.
+"""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class Prediction:
         probabilities: label -> probability, summing to 1, where the answering mode gives them.
         seconds: share of the wall-clock time of its batch.
         parser: name and version of the parser, so that a re-score can be told from a re-run.
+        usage: what the reply of a provider took: `input_tokens`, `output_tokens`, and `cost` where it is known.
     """
 
     id: str
@@ -113,6 +117,7 @@ class Prediction:
     model: str
     parser: str
     group: str
+    usage: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from finetune.stages import evaluate
 
 KEYS = [
     *("id", "image_sha256", "question", "gold", "text", "answer", "outcome"),
-    *("probabilities", "seconds", "model", "parser", "group"),
+    *("probabilities", "seconds", "model", "parser", "group", "usage"),
 ]
 
 
