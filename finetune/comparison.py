@@ -1,157 +1,114 @@
 """From predictions to numbers: metrics, pairs, decision. Pure functions of the prediction files; no model, no torch."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import combinations
-from typing import get_args
+from typing import Any
 
-import numpy as np
-
-from finetune import stats
+from finetune import criteria, decision, named, stats, units
 from finetune.config import EvaluateConfig
-from finetune.errors import IntegrityError
-from finetune.example import Example, Outcome, Prediction, Score
-from finetune.report import words
+from finetune.errors import ConfigError
+from finetune.example import Prediction, Score
+from finetune.pairing import ANSWERED, MISSING, Test, check_pairing, counted, hit, outcomes, relevant, sides
 from finetune.rundir import Json, canonical_digest
 
-SCHEMA = 1
-ORDER = ("tuned", "base", "majority")
-"""Pairs are formed in this order: the first of two is the one that should be better."""
+__all__ = ["SCHEMA", "Test", "check_pairing", "compare", "metrics", "outcomes", "pair", "pairs"]
+
+SCHEMA = 2
+LAST = ("linear", "base", "majority")
+"""Pairs are formed in the order tuned, the others as given, then these: the first of two should be the better."""
+
+Rows = Mapping[str, Sequence[Prediction]]
 
 
-@dataclass(frozen=True)
-class Test:
-    """The test split that all models answered.
-
-    Attributes:
-        labels: the closed answers.
-        examples: all of them, folds pooled, in file order.
-        folds: name of the fold of each example, all "" without cross-validation.
-        metric: the primary metric.
-        positive: label whose sensitivity and specificity are shown, or None.
-        seed: of the resamples.
-    """
-
-    __test__ = False  # not a test class, whatever its name makes pytest think
-
-    labels: tuple[str, ...]
-    examples: tuple[Example, ...]
-    folds: tuple[str, ...]
-    metric: str
-    positive: str | None
-    seed: int
-
-
-def check_pairing(
-    who: str, predictions: Sequence[Prediction], examples: Sequence[Example], twin: Sequence[Prediction]
-) -> None:
-    """Checks that predictions answer exactly these examples, in order, on the pixels that `twin` saw.
-
-    Raises:
-        IntegrityError: an answer is missing, double or foreign, or question, gold, group or pixels differ; names ids.
-    """
-    ids = [p.id for p in predictions]
-    double = [key for key, count in Counter(ids).items() if count > 1]
-    wanted = [example.id for example in examples]
-    missing, foreign = sorted(set(wanted) - set(ids)), sorted(set(ids) - set(wanted))
-    for what, found in (("twice", double), ("missing", missing), ("not of this test split", foreign)):
-        if found:
-            raise IntegrityError(f"predictions of {who}: {len(found)} ids {what}: {_some(found)}. Evaluate it again.")
-    if ids != wanted:
-        raise IntegrityError(f"predictions of {who} are in another order than the test split. Evaluate it again.")
-    for what, pairs in (
-        ("gold", [(p.gold, e.target) for p, e in zip(predictions, examples, strict=True)]),
-        ("question", [(p.question, e.question) for p, e in zip(predictions, examples, strict=True)]),
-        ("group", [(p.group, e.group) for p, e in zip(predictions, examples, strict=True)]),
-        ("image_sha256", [(p.image_sha256, t.image_sha256) for p, t in zip(predictions, twin, strict=True)]),
-    ):
-        differing = [key for key, (got, expected) in zip(ids, pairs, strict=True) if got != expected]
-        if differing:
-            raise IntegrityError(
-                f"predictions of {who}: {what} differs for {len(differing)} ids: {_some(differing)}. "
-                "Data and predictions are of different versions; run evaluate again."
-            )
-
-
-def _some(ids: Sequence[str]) -> str:
-    return ", ".join(map(repr, ids[:5])) + (", ..." if len(ids) > 5 else "")
-
-
-def outcomes(predictions: Sequence[Prediction]) -> dict[str, int]:
-    """Counts of every outcome, zeros included, so that they add up to the number asked."""
-    counts = Counter(p.outcome for p in predictions)
-    return {name: counts[name] for name in get_args(Outcome)}
+def flow(predictions: Sequence[Prediction]) -> dict[str, int]:
+    """What became of the questions to one model: asked = the sum of all outcomes; answered = correct + wrong."""
+    counts = outcomes(predictions)
+    answered = sum(counts[name] for name in ANSWERED)
+    return {"asked": len(predictions), "answered": answered, **counts, "left_out_of_pairs": counts[MISSING]}
 
 
 def metrics(test: Test, predictions: Sequence[Prediction]) -> dict[str, Json]:
-    """Metric -> value, low, high. Proportions with Wilson's interval for groups, means over classes by resampling."""
-    gold, answers = [p.gold for p in predictions], [_counted(p) for p in predictions]
-    groups = [p.group for p in predictions]
-    balanced, f1 = stats.bootstrap(
-        (stats.balanced_accuracy, stats.macro_f1), gold, answers, groups, test.labels, test.seed
-    )
-    found = {"accuracy": _accuracy(predictions), "balanced_accuracy": balanced, "macro_f1": f1}
-    if test.positive is not None:
-        found["sensitivity"] = stats.sensitivity(gold, answers, groups, test.positive)
-        found["specificity"] = stats.specificity(gold, answers, groups, test.positive)
+    """Metric -> value, low, high. Proportions with Wilson's interval for groups, means over classes by resampling.
+
+    Items whose answer is missing (`api_error`) are left out; every other failure is wrong. Open answers have the
+    metrics of their task instead of those of classes.
+    """
+    kept = [p for p in predictions if p.outcome != MISSING]
+    answered = [p for p in predictions if p.outcome in ANSWERED]
+    found = {"accuracy": proportion([p.outcome == "correct" for p in kept], kept)}
+    found |= _of_classes(test, kept) if test.labels else _of_task(test, kept)
+    found["answered_accuracy"] = proportion([p.outcome == "correct" for p in answered], answered)
+    found["coverage"] = proportion([p.outcome in ANSWERED for p in predictions], predictions)
     return {name: asdict(score) for name, score in found.items()}
 
 
-def _accuracy(predictions: Sequence[Prediction]) -> Score:
-    return stats.clustered_wilson([p.outcome == "correct" for p in predictions], [p.group for p in predictions])
+def proportion(right: Sequence[bool], rows: Sequence[Prediction]) -> Score:
+    """A share of the rows, with an interval that knows their groups."""
+    return stats.clustered_wilson(right, [row.group for row in rows])
 
 
-def _counted(prediction: Prediction) -> str | None:
-    """The answer as far as it counts: a reply that was cut off or refused is none, whatever it begins with."""
-    return prediction.answer if prediction.outcome in ("correct", "wrong") else None
+def _of_classes(test: Test, rows: Sequence[Prediction]) -> dict[str, Score]:
+    gold, answers, groups = [p.gold for p in rows], [counted(p) for p in rows], [p.group for p in rows]
+    if rows:
+        several = (stats.balanced_accuracy, stats.macro_f1)
+        balanced, f1 = stats.bootstrap(several, gold, answers, groups, test.labels, test.seed)
+    else:
+        balanced = f1 = Score(0.0, 0.0, 1.0)
+    found = {"balanced_accuracy": balanced, "macro_f1": f1}
+    if test.positive is not None:
+        found["sensitivity"] = stats.sensitivity(gold, answers, groups, test.positive)
+        found["specificity"] = stats.specificity(gold, answers, groups, test.positive)
+    return found
 
 
-def detail(test: Test, predictions: Sequence[Prediction]) -> Json:
-    """Confusion table, per class, per fold and time of one model, for `metrics.json`."""
-    gold, answers = [p.gold for p in predictions], [_counted(p) for p in predictions]
-    table = stats.confusion(gold, answers, test.labels)
-    classes = {}
-    for i, label in enumerate(test.labels):
-        answered = sum(row[i] for row in table)
-        classes[label] = {
-            "n": sum(table[i]),
-            "recall": asdict(stats.wilson(table[i][i], sum(table[i]))),
-            "precision": asdict(stats.wilson(table[i][i], answered)) if answered else None,
-        }
-    return {
-        "n": len(predictions),
-        "outcomes": outcomes(predictions),
-        "confusion": {"labels": [*test.labels, None], "rows": table},
-        "classes": classes,
-        "folds": {name: _fold(test, predictions, name) for name in dict.fromkeys(test.folds) if name},
-        "seconds_per_item": sum(p.seconds for p in predictions) / len(predictions),
-    }
+def _of_task(test: Test, rows: Sequence[Prediction]) -> dict[str, Score]:
+    """Metrics that a task with open answers declares (`METRICS`); none where it declares none."""
+    module: Any = named.load("task", test.task)
+    if "METRICS" not in vars(module) or not rows:
+        return {}
+    scores: dict[str, Score] = module.metrics(
+        [p.gold for p in rows], [counted(p) for p in rows], [p.group for p in rows]
+    )
+    return scores
 
 
-def _fold(test: Test, predictions: Sequence[Prediction], name: str) -> Json:
-    own = [p for p, fold in zip(predictions, test.folds, strict=True) if fold == name]
-    table = stats.confusion([p.gold for p in own], [_counted(p) for p in own], test.labels)
-    return {
-        "n": len(own),
-        "groups": len({p.group for p in own}),
-        "accuracy": asdict(_accuracy(own)),
-        "balanced_accuracy": float(stats.balanced_accuracy(np.asarray(table))),
-    }
+def band(test: Test, predictions: Sequence[Prediction]) -> Json:
+    """The primary metric with everything unanswered counted as wrong, and as right; missing answers included."""
+    rows = [p for p in predictions if relevant(p.gold, test.metric, test.positive)]
+    weights = stats.class_weights([p.gold for p in rows]) if test.metric == "balanced_accuracy" else None
+    each = [1 / len(rows)] * len(rows) if weights is None else weights
+    low = sum(w for w, p in zip(each, rows, strict=True) if hit(p, test.metric, test.positive))
+    unknown = sum(w for w, p in zip(each, rows, strict=True) if p.outcome not in ANSWERED)
+    return {"low": low, "high": min(1.0, low + unknown)}
 
 
-def pair(test: Test, first: Sequence[Prediction], second: Sequence[Prediction], metric: str) -> Json:
-    """Paired difference of a metric, first minus second."""
-    weights = stats.class_weights([p.gold for p in first]) if metric == "balanced_accuracy" else None
-    sides = [[p.outcome == "correct" for p in side] for side in (first, second)]
-    found = stats.paired_difference(sides[0], sides[1], [p.group for p in first], weights, test.seed)
-    return {"metric": metric, **asdict(found), "p_noninferiority": None}
+def pair(
+    test: Test, first: Sequence[Prediction], second: Sequence[Prediction], metric: str, margin: float | None = None
+) -> Json:
+    """Paired difference of a metric, first minus second; with a margin also the test of non-inferiority.
+
+    Items that either never answered (`api_error`) are left out and counted as `excluded`.
+    """
+    laid = sides(first, second, metric, test.positive)
+    head = {"metric": metric, "excluded": laid.excluded, "p_noninferiority": None}
+    if not laid.first:
+        none = asdict(stats.Difference(0.0, -1.0, 1.0, 0, 0, 1.0, 0, 0, 0, "no item that both answered"))
+        return head | none | {"enough": False}
+    found = stats.paired_difference(laid.first, laid.second, laid.groups, laid.weights, test.seed)
+    against = stats.noninferiority(laid.first, laid.second, laid.groups, margin or 0.0, laid.weights)
+    row = head | asdict(found) | {"enough": against.enough}
+    return row if margin is None else row | {"p_noninferiority": against.p}
 
 
-def pairs(test: Test, answers: Mapping[str, Sequence[Prediction]], metric: str) -> dict[str, Json]:
+def pairs(test: Test, answers: Rows, metric: str) -> dict[str, Json]:
     """All pairs of models that are there, each named `better-than`."""
-    present = [who for who in ORDER if who in answers]
-    return {f"{a}-{b}": pair(test, answers[a], answers[b], metric) for a, b in combinations(present, 2)}
+    return {f"{a}-{b}": pair(test, answers[a], answers[b], metric) for a, b in combinations(_order(answers), 2)}
+
+
+def _order(answers: Rows) -> list[str]:
+    middle = [who for who in answers if who != "tuned" and who not in LAST]
+    return [who for who in ("tuned", *middle, *LAST) if who in answers]
 
 
 def agreement(deployed: Sequence[Prediction], other: Sequence[Prediction]) -> Json:
@@ -160,58 +117,122 @@ def agreement(deployed: Sequence[Prediction], other: Sequence[Prediction]) -> Js
     return asdict(stats.wilson(same, len(deployed)))
 
 
+def modes(test: Test, deployed: Rows, generated: Rows) -> dict[str, Json]:
+    """The other answering mode of each model; for tuned, what training bought in format and in perception apart."""
+    found: dict[str, Json] = {
+        who: {"metrics": metrics(test, rows), "outcomes": outcomes(rows), "agreement": agreement(deployed[who], rows)}
+        for who, rows in generated.items()
+    }
+    if {"tuned", "base"} <= set(found):
+        perception, whole = (
+            pair(test, side["tuned"], side["base"], test.metric)["difference"] for side in (deployed, generated)
+        )
+        found["tuned"] |= {"perception_gain": perception, "format_gain": whole - perception}
+    return found
+
+
+def rule(evaluate: EvaluateConfig, baseline: str | None) -> Json:
+    """Everything that was settled before inference and decides the verdict; its digest tells one rule from another."""
+    own = asdict(evaluate)
+    names = ("decision", "guards", "positive", "threshold", "risk_target", "unit", "aggregate", "models")
+    return {name: own[name] for name in names} | {"baseline": baseline}
+
+
 def compare(
     test: Test,
-    deployed: Mapping[str, Sequence[Prediction]],
-    generated: Mapping[str, Sequence[Prediction]],
+    deployed: Rows,
+    generated: Rows,
     evaluate: EvaluateConfig,
-    looks: int,
+    looks: int = 1,
+    *,
+    baseline: str | None = None,
+    candidate: str = "tuned",
+    validation: Rows | None = None,
+    fairness: Sequence[Json] = (),
+    scope: Json | None = None,
+    history: Sequence[Json] = (),
 ) -> Json:
     """The whole of `comparison.json`.
 
     Args:
         test: what was asked.
-        deployed: model -> predictions in the answering mode that it would be deployed in.
+        deployed: model -> predictions in the answering mode that it would be deployed in, one an example, in order.
         generated: model -> predictions in the other mode.
         evaluate: the rule, whose digest is recorded.
-        looks: how often this test split has been looked at, this time included.
+        looks: how often this test has been looked at, this time included.
+        baseline: the model to be replaced; None = `evaluate.primary_baseline`, or there is none.
+        candidate: the model that would replace it.
+        validation: model -> its answers on validation, where thresholds of abstention are frozen.
+        fairness: rows `{check, status: pass|fail|unknown, detail}` of the fair-baseline check.
+        scope: what the verdict holds for (`finetune.decision.scope`); `expires` and `test_sha256` in it are moved up.
+        history: former looks at this test.
+
+    Raises:
+        ConfigError: the primary metric needs `evaluate.positive`.
     """
-    found = pairs(test, deployed, test.metric)
+    if test.metric in ("sensitivity", "specificity") and test.positive is None:
+        raise ConfigError(f"evaluate.decision.metric={test.metric} needs evaluate.positive=LABEL: whose {test.metric}?")
+    against = baseline or evaluate.primary_baseline
+    case = criteria.Case(
+        test=units.by_unit(test, evaluate),
+        deployed=operated(test, deployed, evaluate, against),
+        generated=operated(test, generated, evaluate, against),
+        evaluate=evaluate,
+        baseline=against,
+        candidate=candidate,
+        validation=dict(validation or {}),
+        fairness=tuple(fairness),
+    )
+    own = case.test
+    found = pairs(own, case.deployed, own.metric)
+    if case.replaced is not None:
+        name = f"{candidate}-{case.baseline}"
+        found[name] = pair(own, case.tuned, case.replaced, own.metric, evaluate.decision.margin)
+    settled, verdict = rule(evaluate, against), decision.decide(case)
     return {
         "schema": SCHEMA,
-        "n": len(test.examples),
-        "groups": len({example.group for example in test.examples}),
+        "n": len(own.examples),
+        "groups": len({example.group for example in own.examples}),
         "folds": len({fold for fold in test.folds if fold}),
         "labels": list(test.labels),
-        "models": {who: metrics(test, rows) for who, rows in deployed.items()},
-        "outcomes": {who: outcomes(rows) for who, rows in deployed.items()},
-        "pairs": found,
-        "modes": {
-            who: {
-                "metrics": metrics(test, rows),
-                "outcomes": outcomes(rows),
-                "agreement": agreement(deployed[who], rows),
-            }
-            for who, rows in generated.items()
+        "positive": test.positive,
+        "task": test.task,
+        "estimand": {
+            "unit": evaluate.unit,
+            "aggregate": evaluate.aggregate if evaluate.unit == "group" else None,
+            "text": units.describe(test, evaluate),
+            "images": len(test.examples),
         },
+        "models": {who: metrics(own, rows) for who, rows in case.deployed.items()},
+        "bands": {who: band(own, rows) for who, rows in case.deployed.items()},
+        "outcomes": {who: outcomes(rows) for who, rows in deployed.items()},
+        "flow": {who: flow(rows) for who, rows in deployed.items()},
+        "pairs": found,
+        "modes": modes(own, case.deployed, case.generated),
+        "guards": verdict.guards,
+        "criteria": [asdict(row) for row in verdict.criteria],
+        "fairness": list(fairness),
         "decision": {
-            "rule_sha256": canonical_digest({"decision": asdict(evaluate.decision), "models": list(evaluate.models)}),
-            "verdict": "not_enough_evidence",
-            "reason": _reason(found.get("tuned-base")),
+            "rule": settled,
+            "rule_sha256": canonical_digest(settled),
+            "verdict": verdict.verdict,
+            "qualifier": verdict.qualifier,
+            "reason": verdict.reason,
+            "needed": verdict.needed,
             "looks": looks,
+            "looks_history": list(history),
+            "rules": len({row["rule_sha256"] for row in history} | {canonical_digest(settled)}),
+            "scope": scope or {},
         },
     }
 
 
-def _reason(pair: Json | None) -> str:
-    """Why there is no verdict on replacing anything, and what can be said instead."""
-    missing = "No proprietary baseline was evaluated, so whether the tuned model may replace one is left open."
-    if pair is None:
-        return missing
-    weak = ""
-    if pair["groups"] != pair["n"] and pair["discordant_groups"] < words.ENOUGH_GROUPS:
-        weak = (
-            f" The two models disagree in only {pair['discordant_groups']} of {pair['groups']} groups; below "
-            f"{words.ENOUGH_GROUPS} such an interval can be too narrow."
+def operated(test: Test, answers: Rows, evaluate: EvaluateConfig, baseline: str | None) -> dict[str, list[Prediction]]:
+    """Rows as they decide: own models at `evaluate.threshold`, then one row a unit. The files keep what was said."""
+    fixed = {baseline, "majority"}  # a service answers as it answers; the floor is what it is
+    return {
+        who: units.aggregate(
+            rows if who in fixed else units.at_threshold(rows, test.positive, evaluate.threshold), test, evaluate
         )
-    return missing + weak
+        for who, rows in answers.items()
+    }

@@ -54,6 +54,7 @@ def load(run: Path, *overrides: str) -> Config:
         [
             f"data.path={root / 'images'}",
             f"model.path={root / 'base'}",
+            f"run.root={root}",
             f"run.dir={run}",
             "data.split.test=0.4",
             "evaluate.batch_size=4",

@@ -39,7 +39,7 @@ def config(root: Path, folds: int = 0, labels: tuple[str, ...] = LABELS) -> Conf
     return replace(
         base,
         recipe="defects",
-        run=replace(base.run, dir=str(root)),
+        run=replace(base.run, root=str(root.parent), dir=str(root)),  # whose ledger of looks is not ours
         data=DataConfig(adapter="synthetic", folds=folds),
         task=TaskConfig(question="What is the surface like? Answer with one of: {labels}.", labels=labels),
         evaluate=EvaluateConfig(positive=labels[1]),
@@ -147,7 +147,7 @@ def answer(example: Example, labels: tuple[str, ...], who: str, mode: str, root:
         text="The surface looks worn." if silent else said,
         answer=None if silent else said,
         outcome="unparsed" if silent else "correct" if right else "wrong",
-        probabilities=chances if mode == "score" else None,
+        probabilities=chances if mode != "generate" else None,
         seconds=0.01,
         model=f"scripted{'' if who == 'base' else '+adapter'}",
         parser=classify.PARSER,
@@ -155,11 +155,25 @@ def answer(example: Example, labels: tuple[str, ...], who: str, mode: str, root:
     )
 
 
-def ask(config: Config, test, parts, root: Path, who) -> Iterator[tuple[str, tuple[Prediction, ...]]]:
+class Scripted:
+    """Stands for a model: see `answer`."""
+
+    batch_size = 32
+
+    def __init__(self, run: RunDir, labels: tuple[str, ...]) -> None:
+        self.run, self.labels = run, labels
+
+    def predict_modes(self, examples, images_root, modes, who) -> Iterator[tuple[Prediction, ...]]:
+        for example in examples:
+            yield tuple(answer(example, self.labels, who, mode, images_root) for mode in modes)
+
+    def facts(self, examples, images_root, mode, who) -> dict:
+        return {"batches": {"dtype": "float32"}, "device": "cpu"}
+
+
+def ask(config: Config, run: RunDir, part, who) -> Scripted:
     """Stands for `evaluate._ask_local`, which loads a model."""
-    for name in who:
-        for example in test.examples:
-            yield name, tuple(answer(example, test.labels, name, mode, root) for mode in ("score", "generate"))
+    return Scripted(run, dataset.labels(run))
 
 
 def evaluated(monkeypatch, root: Path, **settings) -> tuple[Config, RunDir]:

@@ -1,0 +1,90 @@
+"""Makes the verdict of a run and writes it down: `metrics.json`, `comparison.json`, and one look in the ledger."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from finetune import breakdown, comparison, decision, looks
+from finetune.config import Config
+from finetune.example import Prediction
+from finetune.pairing import Test
+from finetune.rundir import Json, RunDir, canonical_digest, read_jsonl
+
+Rows = Mapping[str, Sequence[Prediction]]
+
+
+def test_sha256(run: RunDir, test: Test) -> str:
+    """Digest of the test as `prepare` wrote it down: ids, decoded pixels, gold."""
+    pixels = {row["id"]: row["pixels_sha256"] for row in read_jsonl(run.manifest)}
+    return looks.digest_of((example.id, str(pixels[example.id]), example.target) for example in test.examples)
+
+
+def refuse_second_look(config: Config, run: RunDir, test: Test, baseline: str | None = None) -> None:
+    """Before anything is asked: a sealed test that another rule has opened stays closed.
+
+    Raises:
+        IntegrityError: it was opened before.
+    """
+    rule = canonical_digest(comparison.rule(config.evaluate, baseline or config.evaluate.primary_baseline))
+    history = looks.former(Path(config.run.root), test_sha256(run, test))
+    looks.refuse_second(history, config.evaluate.sealed, rule)
+
+
+def settle(
+    config: Config,
+    run: RunDir,
+    test: Test,
+    deployed: Rows,
+    generated: Rows,
+    *,
+    baseline: str | None = None,
+    validation: Rows | None = None,
+    fairness: Sequence[Json] = (),
+    runtime: Json | None = None,
+) -> Json:
+    """Compares, decides, writes `metrics.json` and `comparison.json`, and enters the look into the ledger.
+
+    Args:
+        config: the settings of the run.
+        run: where the files go.
+        test: what was asked.
+        deployed: model -> predictions in the answering mode that it would be deployed in.
+        generated: model -> predictions in the other mode.
+        baseline: the model to be replaced (None = `evaluate.primary_baseline`, or none).
+        validation: model -> its answers on validation.
+        fairness: rows of the fair-baseline check.
+        runtime: for the scope of the verdict, what only the caller knows, such as the device.
+
+    Raises:
+        IntegrityError: the test is sealed and was opened before.
+    """
+    root, key = Path(config.run.root), test_sha256(run, test)
+    with looks.opened(root):
+        history = looks.former(root, key)
+        scope = decision.scope(config, run, runtime or {})
+        expires = scope.pop("expires")
+        found = comparison.compare(
+            test,
+            deployed,
+            generated,
+            config.evaluate,
+            len(history) + 1,
+            baseline=baseline,
+            validation=validation,
+            fairness=fairness,
+            scope=scope,
+            history=[{name: row[name] for name in ("time", "run", "rule_sha256", "verdict")} for row in history],
+        )
+        verdict = found["decision"] | {"test_sha256": key, "expires": expires}
+        found["decision"] = verdict
+        found["subgroups"] = breakdown.subgroups(test, deployed, config.evaluate.subgroups)
+        said = {who: [(row.id, row.answer, row.outcome) for row in rows] for who, rows in deployed.items()}
+        look = {"test_sha256": key, "rule_sha256": verdict["rule_sha256"], "answers_sha256": canonical_digest(said)}
+        looks.refuse_second(history, config.evaluate.sealed, look["rule_sha256"], look["answers_sha256"])
+        more = breakdown.everything(
+            test, deployed, generated, config.evaluate, baseline=baseline, validation=validation
+        )
+        run.write_json(run.metrics, more)
+        run.write_json(run.comparison, found)
+        name = run.root.name
+        looks.append(root, run.file_mode, run=name, **look, verdict=verdict["verdict"], sealed=config.evaluate.sealed)
+    return found
