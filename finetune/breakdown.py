@@ -230,7 +230,7 @@ def everything(
     candidate: str = "tuned",
     validation: Rows | None = None,
 ) -> Json:
-    """The whole of `metrics.json`, image by image whatever the unit of decision; arguments as those of `compare`."""
+    """The whole of `metrics.json`, image by image whatever the unit of decision; arguments as those of `compare`, `baseline` settled."""
     models: dict[str, Json] = {}
     known = dict(validation or {})
     for who, rows in deployed.items():
@@ -243,6 +243,6 @@ def everything(
     return {
         "schema": 2,
         "models": models,
-        "regressions": regressions(deployed, candidate, baseline or evaluate.primary_baseline),
+        "regressions": regressions(deployed, candidate, baseline),
         "suspects": suspects(deployed.get(candidate, ())),
     }

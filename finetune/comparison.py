@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
-from finetune import criteria, decision, named, stats, units
+from finetune import criteria, decision, named, rivals, stats, units
 from finetune.config import EvaluateConfig
 from finetune.errors import ConfigError
 from finetune.example import Prediction, Score
@@ -131,6 +132,15 @@ def modes(test: Test, deployed: Rows, generated: Rows) -> dict[str, Json]:
     return found
 
 
+def to_be_replaced(evaluate: EvaluateConfig, baseline: str | None) -> str | None:
+    """Name in files and tables of the model to be replaced: `evaluate.primary_baseline`, else the baseline's."""
+    named_one = evaluate.primary_baseline
+    if named_one is None:
+        return baseline
+    path = named_one.removeprefix(rivals.FILE)
+    return named_one if path == named_one else rivals.name_of(Path(path))
+
+
 def rule(evaluate: EvaluateConfig, baseline: str | None) -> Json:
     """Everything that was settled before inference and decides the verdict; its digest tells one rule from another."""
     own = asdict(evaluate)
@@ -160,7 +170,7 @@ def compare(
         generated: model -> predictions in the other mode.
         evaluate: the rule, whose digest is recorded.
         looks: how often this test has been looked at, this time included.
-        baseline: the model to be replaced; None = `evaluate.primary_baseline`, or there is none.
+        baseline: the model to be replaced, unless `evaluate.primary_baseline` names another; None = there is none.
         candidate: the model that would replace it.
         validation: model -> its answers on validation, where thresholds of abstention are frozen.
         fairness: rows `{check, status: pass|fail|unknown, detail}` of the fair-baseline check.
@@ -172,7 +182,7 @@ def compare(
     """
     if test.metric in ("sensitivity", "specificity") and test.positive is None:
         raise ConfigError(f"evaluate.decision.metric={test.metric} needs evaluate.positive=LABEL: whose {test.metric}?")
-    against = baseline or evaluate.primary_baseline
+    against = to_be_replaced(evaluate, baseline)
     case = criteria.Case(
         test=units.by_unit(test, evaluate),
         deployed=operated(test, deployed, evaluate, against),

@@ -95,7 +95,7 @@ def _blocked(by_name: dict[str, Criterion]) -> str:
         return f"Too few questions were answered for a verdict: {by_name['coverage'].detail}."
     assay = by_name["assay_sensitivity"]
     if assay.status != "pass":
-        return f"The baseline is not shown to be clearly better than chance, so matching it would prove nothing ({assay.detail})."
+        return f"The baseline is not clearly better than chance: to match it would prove nothing ({assay.detail})."
     return ""
 
 

@@ -24,7 +24,7 @@ def refuse_second_look(config: Config, run: RunDir, test: Test, baseline: str | 
     Raises:
         IntegrityError: it was opened before.
     """
-    rule = canonical_digest(comparison.rule(config.evaluate, baseline or config.evaluate.primary_baseline))
+    rule = canonical_digest(comparison.rule(config.evaluate, comparison.to_be_replaced(config.evaluate, baseline)))
     history = looks.former(Path(config.run.root), test_sha256(run, test))
     looks.refuse_second(history, config.evaluate.sealed, rule)
 
@@ -49,7 +49,7 @@ def settle(
         test: what was asked.
         deployed: model -> predictions in the answering mode that it would be deployed in.
         generated: model -> predictions in the other mode.
-        baseline: the model to be replaced (None = `evaluate.primary_baseline`, or none).
+        baseline: the model to be replaced, unless `evaluate.primary_baseline` names another.
         validation: model -> its answers on validation.
         fairness: rows of the fair-baseline check.
         runtime: for the scope of the verdict, what only the caller knows, such as the device.
@@ -81,7 +81,12 @@ def settle(
         look = {"test_sha256": key, "rule_sha256": verdict["rule_sha256"], "answers_sha256": canonical_digest(said)}
         looks.refuse_second(history, config.evaluate.sealed, look["rule_sha256"], look["answers_sha256"])
         more = breakdown.everything(
-            test, deployed, generated, config.evaluate, baseline=baseline, validation=validation
+            test,
+            deployed,
+            generated,
+            config.evaluate,
+            baseline=comparison.to_be_replaced(config.evaluate, baseline),
+            validation=validation,
         )
         run.write_json(run.metrics, more)
         run.write_json(run.comparison, found)

@@ -2,7 +2,7 @@
 
 import pytest
 import scripted
-from scripted import answers, case, every, rule, test_of
+from scripted import answers, asked, case, every, rule
 
 from finetune import comparison
 from finetune.errors import ConfigError
@@ -18,7 +18,7 @@ def statuses(found):
 
 
 def test_replace_when_every_criterion_holds():
-    test = test_of(ALTERNATING)
+    test = asked(ALTERNATING)
     found = case(test, answers(test, TUNED), answers(test, SERVICE))
     pair, decision = found["pairs"]["tuned-service"], found["decision"]
     assert (pair["b"], pair["c"], pair["n"], pair["difference"]) == (30, 30, 600, 0)
@@ -35,7 +35,7 @@ def test_replace_when_every_criterion_holds():
 
 
 def test_superior_and_measurably_worse_are_said_beside_replace():
-    test = test_of(ALTERNATING)
+    test = asked(ALTERNATING)
     worse = every(N, lambda i: i % 20 == 1)
     better = "+" * N
     up = case(test, answers(test, better), answers(test, worse))["decision"]
@@ -45,7 +45,7 @@ def test_superior_and_measurably_worse_are_said_beside_replace():
 
 
 def test_keep_when_the_upper_bound_lies_below_the_margin():
-    test = test_of(ALTERNATING)
+    test = asked(ALTERNATING)
     found = case(test, answers(test, every(N, lambda i: i % 5 == 1)), answers(test, "+" * N))
     pair = found["pairs"]["tuned-service"]
     assert (pair["b"], pair["c"], pair["difference"]) == (0, 120, -0.2)
@@ -55,7 +55,7 @@ def test_keep_when_the_upper_bound_lies_below_the_margin():
 
 
 def test_in_between_is_not_enough_evidence_and_says_how_much_would_be():
-    test = test_of(ALTERNATING[:200])
+    test = asked(ALTERNATING[:200])
     found = case(test, answers(test, TUNED[:200]), answers(test, SERVICE[:200]), rule(0.03))
     assert found["decision"]["verdict"] == "not_enough_evidence"
     # b = c = 10 of 200: disagreement 10 %, margin 3 points: 873 items
@@ -79,7 +79,7 @@ def blocked(expected, found):
 )
 def test_one_criterion_that_does_not_hold_is_enough(change, name):
     """The guard: 30 of 300 bad parts missed is 0.90, not certainly above 0.90."""
-    test = test_of(ALTERNATING)
+    test = asked(ALTERNATING)
     if change.get("generated"):
         change = {"generated": answers(test, every(N, lambda i: i % 10 == 1))}
     found = blocked(name, case(test, answers(test, TUNED), answers(test, SERVICE), **change))
@@ -90,7 +90,7 @@ def test_one_criterion_that_does_not_hold_is_enough(change, name):
 
 
 def test_a_guard_broken_for_certain_keeps():
-    test = test_of(ALTERNATING)
+    test = asked(ALTERNATING)
     found = case(
         test, answers(test, TUNED), answers(test, SERVICE), rule(guards={"sensitivity": {"bad": {"min_lower": 0.96}}})
     )
@@ -102,7 +102,7 @@ def test_a_guard_broken_for_certain_keeps():
 
 @pytest.mark.parametrize(("positives", "status"), [(35, "inconclusive"), (36, "pass")])
 def test_zero_misses_need_36_positives(positives, status):
-    test = test_of(["bad"] * positives + ["good"] * 564)
+    test = asked(["bad"] * positives + ["good"] * 564)
     evaluate = rule(guards={"sensitivity.bad": {"min_lower": 0.9}})
     found = case(test, answers(test, "+" * len(test.examples)), answers(test, "+" * len(test.examples)), evaluate)
     assert found["guards"][0]["status"] == status
@@ -111,7 +111,7 @@ def test_zero_misses_need_36_positives(positives, status):
 
 def test_zero_misses_of_eight_prove_nothing():
     """A bootstrap would call the sensitivity 1.00 and let it pass."""
-    test = test_of(["bad"] * 8 + ["good"] * 392)
+    test = asked(["bad"] * 8 + ["good"] * 392)
     evaluate = rule(guards={"sensitivity.bad": {"min_lower": 0.9}})
     found = case(test, answers(test, "+" * 400), answers(test, "-+" * 4 + "+" * 392), evaluate)
     guard = found["guards"][0]
@@ -124,7 +124,7 @@ def test_zero_misses_of_eight_prove_nothing():
 
 def test_no_disagreement_on_six_items_proves_nothing():
     """A bootstrap of b = c = 0 gives [0, 0]."""
-    test = test_of(["bad", "good"] * 3)
+    test = asked(["bad", "good"] * 3)
     found = case(test, answers(test, "+" * 6), answers(test, "+" * 6), rule(0.5))
     pair = found["pairs"]["tuned-service"]
     assert (pair["b"], pair["c"], pair["high"]) == (0, 0, pytest.approx(3.8415 / 9.8415, abs=1e-4))
@@ -137,7 +137,7 @@ def test_no_disagreement_on_six_items_proves_nothing():
 @pytest.mark.parametrize("wins", [True, False])
 def test_fourteen_groups_of_five_prove_nothing_in_either_direction(wins):
     golds = ["bad" if i % 2 else "good" for i in range(70)]
-    test = test_of(golds, [f"part{i // 5:02d}" for i in range(70)])
+    test = asked(golds, [f"part{i // 5:02d}" for i in range(70)])
     mostly = every(70, lambda i: i % 5 == 0)
     rarely = every(70, lambda i: i % 5 != 0)
     tuned, service = (mostly, rarely) if wins else (rarely, mostly)
@@ -151,7 +151,7 @@ def test_fourteen_groups_of_five_prove_nothing_in_either_direction(wins):
 
 def test_failures_of_the_baseline_cannot_win_the_argument():
     """Refusals count as wrong in operation; were they right, the tuned model would be worse."""
-    test = test_of(ALTERNATING)
+    test = asked(ALTERNATING)
     service = every(N, lambda i: i % 12 == 1, "r")
     found = case(test, answers(test, every(N, lambda i: i % 12 == 3)), answers(test, service))
     assert statuses(found)["noninferior"] == "pass"
@@ -160,7 +160,7 @@ def test_failures_of_the_baseline_cannot_win_the_argument():
 
 
 def test_missing_answers_are_left_out_and_counted_and_counted_as_right_for_the_baseline():
-    test = test_of(ALTERNATING)
+    test = asked(ALTERNATING)
     service = every(N, lambda i: i % 12 == 1, "e")
     found = case(test, answers(test, "+" * N), answers(test, service), rule(0.02))
     pair, flow = found["pairs"]["tuned-service"], found["flow"]["service"]
@@ -177,14 +177,14 @@ def test_missing_answers_are_left_out_and_counted_and_counted_as_right_for_the_b
 
 
 def test_below_the_coverage_floor_there_is_no_verdict():
-    test = test_of(ALTERNATING)
+    test = asked(ALTERNATING)
     for tuned, service in ((TUNED, every(N, lambda i: i % 9 == 0, "t")), (every(N, lambda i: i % 9 == 0, "u"), TUNED)):
         found = blocked("Too few questions", case(test, answers(test, tuned), answers(test, service), rule(0.5)))
         assert found["coverage"] == "fail"
 
 
 def test_matching_a_baseline_that_guesses_proves_nothing():
-    test = test_of(ALTERNATING)
+    test = asked(ALTERNATING)
     service = every(N, lambda i: i % 4 < 2)  # right half of the time in either class
     found = blocked("clearly better than chance", case(test, answers(test, TUNED), answers(test, service)))
     assert found["noninferior"] == "pass"
@@ -194,7 +194,7 @@ def test_matching_a_baseline_that_guesses_proves_nothing():
 def test_better_than_the_majority_or_no_replacement():
     """98 % good: always `good` is as accurate as the tuned model, which finds half of the bad parts."""
     golds = ["bad" if i % 50 == 0 else "good" for i in range(2000)]
-    test = test_of(golds)
+    test = asked(golds)
     tuned = every(2000, lambda i: i % 100 in (0, 1))
     found = case(test, answers(test, tuned), answers(test, tuned))
     assert statuses(found)["noninferior"] == "pass"
@@ -203,7 +203,7 @@ def test_better_than_the_majority_or_no_replacement():
 
 
 def test_the_majority_and_the_linear_model_as_asked():
-    test = test_of(ALTERNATING)
+    test = asked(ALTERNATING)
     tuned, service = answers(test, TUNED), answers(test, SERVICE)
     without = comparison.compare(
         test, {"tuned": tuned, "service": service}, {"tuned": tuned}, rule(), baseline="service"
@@ -217,25 +217,25 @@ def test_the_majority_and_the_linear_model_as_asked():
 
 
 def test_without_a_margin_there_is_no_rule():
-    test = test_of(ALTERNATING)
+    test = asked(ALTERNATING)
     found = case(test, answers(test, TUNED), answers(test, every(N, lambda i: i % 2 == 0)), rule(None))
     assert blocked("No margin was declared", found)["noninferior"] == "not_asked"
     assert found["pairs"]["tuned-service"]["p_noninferiority"] is None
 
 
 def test_without_a_baseline_what_training_bought_is_said():
-    test = test_of(ALTERNATING)
+    test = asked(ALTERNATING)
     models = {"tuned": answers(test, TUNED), "base": answers(test, every(N, lambda i: i % 3 == 0))}
     found = comparison.compare(test, models, {}, rule())
     assert "No proprietary baseline was evaluated" in found["decision"]["reason"]
     assert "The tuned model is better than its base" in found["decision"]["reason"]
-    asked = comparison.compare(test, models, {}, rule(), baseline="gpt")
-    assert "gpt was not evaluated (evaluate.models)" in asked["decision"]["reason"]
+    absent = comparison.compare(test, models, {}, rule(), baseline="gpt")
+    assert "gpt was not evaluated (evaluate.models)" in absent["decision"]["reason"]
 
 
 def test_with_review_only_below_the_target_for_certain():
     """Sure answers are right, unsure ones wrong in one case of two; validation sets the threshold."""
-    test = test_of(ALTERNATING)
+    test = asked(ALTERNATING)
     wrong = every(N, lambda i: i % 4 == 1)  # 150 wrong, 300 sure ones all right
     chances = [0.95 if i % 4 in (0, 2) else 0.6 for i in range(N)]
     tuned = answers(test, wrong, chances)
@@ -255,7 +255,7 @@ def test_with_review_only_below_the_target_for_certain():
 
 
 def test_a_rule_is_known_by_its_digest():
-    test = test_of(ALTERNATING[:40])
+    test = asked(ALTERNATING[:40])
     one, two = (answers(test, TUNED[:40]), answers(test, SERVICE[:40]))
     digests = {
         case(test, one, two, changed)["decision"]["rule_sha256"]
@@ -265,6 +265,6 @@ def test_a_rule_is_known_by_its_digest():
 
 
 def test_sensitivity_needs_to_know_whose():
-    test = test_of(ALTERNATING[:4], metric="sensitivity", positive=None)
+    test = asked(ALTERNATING[:4], metric="sensitivity", positive=None)
     with pytest.raises(ConfigError, match=r"evaluate\.decision\.metric=sensitivity needs evaluate\.positive"):
         comparison.compare(test, {"tuned": answers(test, "++++")}, {}, rule())
