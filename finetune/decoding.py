@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor
+
+from finetune.errors import DataError
 
 CACHED_TOKENS = 2**16
 """Most prompt tokens, over all (example, label) rows of one forward pass: bounds the memory of the repeated cache."""
@@ -20,11 +23,32 @@ class Prefix:
         cache: keys and values of the prompt; copied before each use, since a forward pass appends to it.
         logits: `[examples, vocabulary]` after the last prompt token.
         mask: `[examples, tokens]`, 1 where a prompt token stands; padding is on the left.
+        next: `[examples, 1]`, position of the token after the prompt.
+        axes: how many positions a token has: 1, or 3 (time, height, width) in the M-RoPE families.
     """
 
     cache: Any
     logits: Tensor
     mask: Tensor
+    next: Tensor
+    axes: int = 1
+
+    def positions(self, start: int, tokens: int, rows: Tensor | None = None) -> Tensor:
+        """Positions of `tokens` tokens that follow the prompt after `start` others.
+
+        Text moves along all axes alike, so every axis gets the same.
+
+        Args:
+            start: tokens of the answer that are in the cache already.
+            tokens: how many are fed now.
+            rows: `[rows]`, the example of each row; None = one row an example.
+
+        Returns:
+            `[rows, tokens]`, or `[3, rows, tokens]`.
+        """
+        first = (self.next if rows is None else self.next[rows]) + start
+        found = first + torch.arange(tokens, device=first.device)
+        return found if self.axes == 1 else found.expand(self.axes, -1, -1)
 
 
 def prefill(model: Any, inputs: dict[str, Tensor]) -> Prefix:
@@ -35,9 +59,36 @@ def prefill(model: Any, inputs: dict[str, Tensor]) -> Prefix:
     device = next(model.parameters()).device
     inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
     mask = inputs["attention_mask"]
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    positions = _positions(model, inputs)
     output = model(**inputs, position_ids=positions, use_cache=True, logits_to_keep=1)
-    return Prefix(output.past_key_values, output.logits[:, -1].float(), mask)
+    axes = 1 if positions.ndim == 2 else len(positions)
+    last = positions.view(axes, *mask.shape).masked_fill(mask == 0, -1).amax(dim=(0, 2)).unsqueeze(-1)
+    return Prefix(output.past_key_values, output.logits[:, -1].float(), mask, last + 1, axes)
+
+
+def _positions(model: Any, inputs: dict[str, Tensor]) -> Tensor:
+    """Positions of prompt tokens: a running number, or those of the M-RoPE families (Qwen-VL, GLM-4V) on three axes.
+
+    Those families place an image on a grid; the model itself says how (`get_rope_index`). Left to find out by itself
+    while a cache is in use, it would go on from positions that it remembers of an earlier batch.
+
+    Raises:
+        DataError: there is an image, but the processor does not say which tokens are its (`mm_token_type_ids`); the
+            model would then silently take text positions.
+    """
+    mask = inputs["attention_mask"]
+    inner = (model.get_base_model() if isinstance(model, PeftModel) else model).base_model
+    if "get_rope_index" not in dir(inner):
+        return (mask.cumsum(-1) - 1).clamp(min=0)
+    grids = {name: inputs[name] for name in ("image_grid_thw", "video_grid_thw") if name in inputs}
+    if grids and "mm_token_type_ids" not in inputs:
+        raise DataError(
+            "the processor gave an image grid but no mm_token_type_ids, without which this model does not know where "
+            "its images stand; use a processor of transformers 5.3 or later."
+        )
+    kinds = inputs.get("mm_token_type_ids", torch.zeros_like(inputs["input_ids"]))
+    positions: Tensor = inner.get_rope_index(inputs["input_ids"], kinds, attention_mask=mask, **grids)[0]
+    return positions
 
 
 def continuation_scores(model: Any, prefix: Prefix, answers: Sequence[Sequence[Sequence[int]]]) -> Tensor:
@@ -46,42 +97,54 @@ def continuation_scores(model: Any, prefix: Prefix, answers: Sequence[Sequence[S
     Args:
         model: answers `model(input_ids, attention_mask, position_ids, past_key_values)`.
         prefix: the prompts of the same examples.
-        answers: `answers[example][label]`, token ids with the end token; every example has as many labels.
+        answers: `answers[example][label]`, token ids with the end token; examples may have different numbers of labels.
 
     Returns:
-        `[examples, labels]`, float32 on the CPU.
+        `[examples, labels]`, float32 on the CPU; -inf where an example has fewer labels than another.
     """
-    labels = len(answers[0])
-    step = max(1, CACHED_TOKENS // prefix.mask.numel())
-    parts = [
-        _score_rows(model, prefix, [row[start : start + step] for row in answers]) for start in range(0, labels, step)
-    ]
-    return torch.cat(parts, dim=1).cpu()
+    found = torch.full((len(answers), max(map(len, answers))), -torch.inf)
+    step = max(1, CACHED_TOKENS // prefix.mask.shape[1])
+    places = [(index, label) for index, row in enumerate(answers) for label in range(len(row))]
+    places.sort(key=lambda place: len(answers[place[0]][place[1]]))  # answers of one length together: little padding
+    for start in range(0, len(places), step):
+        own = places[start : start + step]
+        scores = _score_rows(model, prefix, [(index, answers[index][label]) for index, label in own])
+        rows, labels = torch.tensor(own).T
+        found[rows, labels] = scores.cpu()
+    return found
 
 
-def _score_rows(model: Any, prefix: Prefix, answers: Sequence[Sequence[Sequence[int]]]) -> Tensor:
-    examples, labels = len(answers), len(answers[0])
-    rows = [ids for row in answers for ids in row]
-    longest = max(map(len, rows))
+def _score_rows(model: Any, prefix: Prefix, rows: Sequence[tuple[int, Sequence[int]]]) -> Tensor:
+    """Log-probability of each (example, token ids), `[rows]`."""
+    longest = max(len(ids) for _, ids in rows)
     device = prefix.mask.device
-    tokens = torch.tensor([[*ids, *[0] * (longest - len(ids))] for ids in rows], device=device)
-    valid = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids in rows], device=device)
-    logits = prefix.logits.repeat_interleave(labels, 0).unsqueeze(1)
+    index = torch.tensor([example for example, _ in rows], device=device)
+    tokens = torch.tensor([[*ids, *[0] * (longest - len(ids))] for _, ids in rows], device=device)
+    valid = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for _, ids in rows], device=device)
+    each = _chosen(prefix.logits[index].unsqueeze(1), tokens[:, :1])
     if longest > 1:
-        cache = copy.deepcopy(prefix.cache)
-        cache.batch_repeat_interleave(labels)
-        mask = prefix.mask.repeat_interleave(labels, 0)
-        start = mask.sum(-1, keepdim=True)
         output = model(
             input_ids=tokens[:, :-1],
-            attention_mask=torch.cat([mask, valid[:, :-1].to(mask.dtype)], dim=1),
-            position_ids=start + torch.arange(longest - 1, device=device),
-            past_key_values=cache,
+            attention_mask=torch.cat([prefix.mask[index], valid[:, :-1].to(prefix.mask.dtype)], dim=1),
+            position_ids=prefix.positions(0, longest - 1, index),
+            past_key_values=_picked(prefix.cache, index),
             use_cache=True,
         )
-        logits = torch.cat([logits, output.logits.float()], dim=1)
-    each = logits.log_softmax(-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
-    return (each * valid).sum(-1).view(examples, labels)
+        each = torch.cat([each, _chosen(output.logits, tokens[:, 1:])], dim=1)
+    return (each * valid).sum(-1)
+
+
+def _chosen(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Log-probability of `tokens` `[rows, tokens]` under `logits` `[rows, tokens, vocabulary]`."""
+    found: Tensor = logits.float().log_softmax(-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+    return found
+
+
+def _picked(cache: Any, index: Tensor) -> Any:
+    """A copy of the cache with one row for each index."""
+    copied = copy.deepcopy(cache)
+    copied.batch_select_indices(index)
+    return copied
 
 
 def greedy(model: Any, prefix: Prefix, ends: set[int], limit: int) -> list[tuple[list[int], bool]]:
@@ -106,12 +169,11 @@ def greedy(model: Any, prefix: Prefix, ends: set[int], limit: int) -> list[tuple
         done = done | torch.isin(token, stop)
         if bool(done.all()) or len(chosen) == limit:
             break
-        position = mask.sum(-1, keepdim=True)
         mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
         output = model(
             input_ids=token.unsqueeze(-1),
             attention_mask=mask,
-            position_ids=position,
+            position_ids=prefix.positions(len(chosen) - 1, 1),
             past_key_values=cache,
             use_cache=True,
         )

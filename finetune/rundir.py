@@ -72,6 +72,8 @@ class RunDir:
         self.quarantine = self.data / "quarantine.jsonl"
         self.comparison = self.eval / "comparison.json"
         self.metrics = self.eval / "metrics.json"
+        self.panels = self.eval / "panels.json"
+        self.panel_replies = self.eval / "panels.replies.jsonl"
 
     def parts(self, folds: int) -> list[Part]:
         """The run itself, or its K folds (`data/fold_k`, `train/fold_k`)."""
@@ -82,6 +84,14 @@ class RunDir:
     def predictions(self, who: str, generated: bool = False) -> Path:
         """File of the predictions of WHO, in the deployed answering mode or in the other one."""
         return self.eval / f"{who}{'.generated' if generated else ''}.predictions.jsonl"
+
+    def validation(self, who: str) -> Path:
+        """File of the answers of WHO to the validation split, where thresholds and temperatures are chosen."""
+        return self.eval / f"{who}.validation.predictions.jsonl"
+
+    def partial(self, who: str, part: str, split: str) -> Path:
+        """File of the answers that WHO has given so far, while the evaluation is going on."""
+        return self.eval / "partial" / f"{who}.{part or 'all'}.{split}.jsonl"
 
     def make(self, folder: Path) -> Path:
         """Creates a folder of the run with the mode that goes with `file_mode`, and returns it."""

@@ -57,13 +57,22 @@ def test_scores_equal_full_forward(
 
 
 def test_the_repeated_cache_is_bounded_by_its_tokens(model: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three prompts of seven tokens: two labels a pass make 42 cached tokens, three would make 63."""
+    """Prompts are padded to seven tokens: seven rows make 49 cached tokens, eight would make 56."""
     monkeypatch.setattr(decoding, "CACHED_TOKENS", 50)
     seen = []
     inner = decoding._score_rows
-    monkeypatch.setattr(decoding, "_score_rows", lambda m, p, a: (seen.append(len(a) * len(a[0])), inner(m, p, a))[1])
+    monkeypatch.setattr(decoding, "_score_rows", lambda m, p, rows: (seen.append(len(rows)), inner(m, p, rows))[1])
     decoding.continuation_scores(model, decoding.prefill(model, padded(PROMPTS)), [LABELS] * 3)
-    assert seen == [6, 6]
+    assert seen == [7, 5]
+
+
+def test_examples_may_have_different_numbers_of_answers(model: LlamaForCausalLM) -> None:
+    answers: list[list[list[int]]] = [[[20, 1], [21, 22, 1], [30]], [], [[33, 1]]]
+    scores = decoding.continuation_scores(model, decoding.prefill(model, padded(PROMPTS)), answers)
+    assert torch.isinf(scores).tolist() == [[False] * 3, [True] * 3, [False, True, True]]
+    expected = [full_forward(model, PROMPTS[0], answer) for answer in answers[0]]
+    torch.testing.assert_close(scores[0], torch.tensor(expected), atol=1e-4, rtol=0)
+    assert scores[2, 0].item() == pytest.approx(full_forward(model, PROMPTS[2], [33, 1]), abs=1e-4)
 
 
 def test_answers_may_differ_between_examples(model: LlamaForCausalLM) -> None:

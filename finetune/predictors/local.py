@@ -3,6 +3,7 @@
 The base is the tuned model with its adapter switched off, so that both share one copy of the weights.
 """
 
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,15 +16,24 @@ from PIL.Image import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from finetune import named, pixels
+from finetune import pixels
 from finetune.config import TaskConfig
-from finetune.decoding import Prefix, continuation_scores, greedy, prefill
+from finetune.decoding import Prefix, greedy, prefill
 from finetune.encoding import Encoder
 from finetune.example import Example, Mode, Outcome, Prediction
+from finetune.judge import Judge
+from finetune.label_scores import SCORED, LabelScores, Texts, spellings, undone
 from finetune.models import Loaded
+from finetune.rundir import Json
 
 SLACK_TOKENS = 16
 """Room for words around the longest label before a generated answer counts as truncated."""
+
+OPEN_TOKENS = 64
+"""Tokens of the answer to an open question, where nobody says more."""
+
+CHECKED = 4
+"""Examples that are asked alone and together, to see whether answers depend on the batch."""
 
 
 def score_labels(
@@ -36,40 +46,13 @@ def score_labels(
 ) -> Tensor:
     """Scores every label of a closed set after each prompt, with one prefill for all of them.
 
-    Args:
-        model: in the state to be judged (adapter on or off, `eval()`); a plain model or a PEFT one.
-        encoder: renders and tokenises prompts and answers.
-        examples: with messages.
-        images: decoded, one sequence an example.
-        labels: the closed answers.
-        synonyms: label -> other spellings, whose probability is added to the label's.
-
     Returns:
-        `[examples, labels]` natural log-probabilities: the sum over the label's tokens *with its end token* (without it
-        `open` beats `open circuit`), no length normalisation; float32 on the CPU.
+        `[examples, labels]`, as `LabelScores.scores` has it for the mode `score`.
     """
     with torch.no_grad():
-        return _label_scores(
-            model, encoder, prefill(model, encoder.prompts(examples, images)), examples, labels, synonyms
-        )
-
-
-def _label_scores(
-    model: Any,
-    encoder: Encoder,
-    prefix: Prefix,
-    examples: Sequence[Example],
-    labels: Sequence[str],
-    synonyms: Mapping[str, Sequence[str]] | None,
-) -> Tensor:
-    spellings = [(label, *(synonyms or {}).get(label, ())) for label in labels]
-    answers = _answer_ids(encoder, examples, [text for group in spellings for text in group])
-    parts = continuation_scores(model, prefix, answers).split([len(group) for group in spellings], dim=1)
-    return torch.cat([part.logsumexp(dim=1, keepdim=True) for part in parts], dim=1)
-
-
-def _answer_ids(encoder: Encoder, examples: Sequence[Example], texts: Sequence[str]) -> list[list[list[int]]]:
-    return [[encoder.answer_ids(example, text) for text in texts] for example in examples]
+        prefix = prefill(model, encoder.prompts(examples, images))
+        scorer = LabelScores(model, encoder, synonyms)
+        return scorer.scores(prefix, examples, [labels] * len(examples), ("score",))["score"]
 
 
 class LocalPredictor:
@@ -77,11 +60,15 @@ class LocalPredictor:
 
     Args:
         loaded: the model; where it is a PEFT model, `who="base"` answers with the adapter switched off.
-        labels: the closed answers.
+        labels: the closed answers; empty where answers are open.
         task: kind, question and synonyms; `task.kind` names the module that parses and judges replies.
-        batch_size: examples a forward pass.
+        batch_size: examples a forward pass; halved, with a note, where memory does not suffice.
         name: what the answers say they are from; the digest of the weights is added.
         adapter: sha256 of the adapter's weights, or "" where it is no file; the tuned answers name it.
+        prior: label -> share in the data over share in training, where training evened labels out; it is put back into
+            the probabilities of the tuned model, whose answer stays the one that it was trained to give.
+        longest: tokens that the answer to an open question may take; a closed one has those of its longest label.
+        base: whether the adapter is known to be of these weights: verified, unverified, or None without an adapter.
     """
 
     def __init__(
@@ -92,6 +79,9 @@ class LocalPredictor:
         batch_size: int,
         name: str = "local",
         adapter: str = "",
+        prior: Mapping[str, float] | None = None,
+        longest: int = OPEN_TOKENS,
+        base: str | None = None,
     ) -> None:
         """Puts the model into evaluation mode.
 
@@ -102,10 +92,14 @@ class LocalPredictor:
         self.encoder = Encoder(loaded.processor, loaded.family)
         self.name = f"{name}@{loaded.sha256[:12]}"
         self.tuned_name = f"{self.name}+adapter{'@' * bool(adapter)}{adapter[:12]}"
-        self.labels = tuple(labels)
-        self.task = task
-        self.judge = named.load("task", task.kind)
+        self.judge = Judge(task, tuple(labels))
+        self.judge.module.PARSER  # noqa: B018 - an unknown kind is said before anything is computed
         self.batch_size = batch_size
+        self.prior, self.longest = prior, longest
+        self.base = base
+        self.dtype = str(loaded.dtype).removeprefix("torch.")
+        self.device = loaded.device
+        self._scorers = {who: LabelScores(self.model, self.encoder, task.synonyms) for who in ("base", "tuned")}
 
     def predict(self, examples: Sequence[Example], images_root: Path, mode: Mode, who: str) -> Iterator[Prediction]:
         """Answers examples in order, in one answering mode; progress goes to standard error."""
@@ -117,6 +111,8 @@ class LocalPredictor:
     ) -> Iterator[tuple[Prediction, ...]]:
         """Answers examples in order, in several modes at once: the prompt and its image are run through once.
 
+        Nothing but one batch is held in memory.
+
         Yields:
             One prediction a mode for each example.
 
@@ -124,12 +120,75 @@ class LocalPredictor:
             DataError: an image cannot be decoded.
         """
         with tqdm(total=len(examples), desc=f"evaluate {who}", unit="image") as bar:
-            for start in range(0, len(examples), self.batch_size):
-                batch = examples[start : start + self.batch_size]
-                with torch.no_grad(), self._state(who):
-                    columns = self._batch(batch, images_root, modes, who)
-                yield from zip(*columns, strict=True)
-                bar.update(len(batch))
+            start = 0
+            while start < len(examples):
+                rows = self._answered(examples[start : start + self.batch_size], images_root, modes, who)
+                yield from rows
+                start += len(rows)
+                bar.update(len(rows))
+
+    def facts(self, examples: Sequence[Example], images_root: Path, mode: Mode, who: str) -> Json:
+        """Finds a batch size that fits, and says how the model is asked: dtype, device, what the batch changes.
+
+        Returns:
+            `batches` (see `check_batches`), `asked_batch_size`, `device`, `prior` and, for tuned, `base`: whether the
+            adapter is known to be of these weights.
+        """
+        wanted = self.batch_size
+        if self.device.type == "cuda":
+            self.probe(examples, images_root, mode, who)
+        found: Json = {"batches": self.check_batches(examples, images_root, mode, who), "asked_batch_size": wanted}
+        found |= {"device": self.device.type, "prior": None}
+        if who == "tuned":
+            found |= {"prior": dict(self.prior) if self.prior else None, "base": self.base}
+        return found
+
+    def probe(self, examples: Sequence[Example], images_root: Path, mode: Mode, who: str) -> None:
+        """Asks a batch of the longest prompts first, so that too large a batch shows before hours have passed."""
+        sizes = {example.id: [pixels.load(images_root, ref).size for ref in example.images] for example in examples}
+        cost = {example.id: sum(wide * high for wide, high in sizes[example.id]) for example in examples}
+        largest = sorted(examples, key=lambda example: (cost[example.id], len(example.question)), reverse=True)
+        self._answered(largest[: self.batch_size], images_root, (mode,), who)
+
+    def check_batches(self, examples: Sequence[Example], images_root: Path, mode: Mode, who: str) -> Json:
+        """Whether answers depend on the batch that they are asked in, as rounding in bf16 makes them.
+
+        Returns:
+            `n`, `answers_equal`, `max_difference` of a probability, `dtype` and `batch_size`.
+        """
+        few = examples[: min(CHECKED, self.batch_size)]
+        together = self._answered(few, images_root, (mode,), who)
+        alone = [self._answered([example], images_root, (mode,), who)[0] for example in few[: len(together)]]
+        pairs = [(a[0], b[0]) for a, b in zip(together, alone, strict=True)]
+        gaps = [
+            abs(p - (b.probabilities or {})[label]) for a, b in pairs for label, p in (a.probabilities or {}).items()
+        ]
+        same = sum(a.answer == b.answer for a, b in pairs)
+        if same < len(pairs):
+            print(
+                f"evaluate: {who}: {len(pairs) - same} of {len(pairs)} answers change with the batch that they are "
+                f"asked in ({self.dtype}); evaluate.batch_size=1 or train.precision=fp32 avoids it.",
+                file=sys.stderr,
+            )
+        found = {"n": len(pairs), "answers_equal": same, "max_difference": max(gaps, default=0.0)}
+        return found | {"dtype": self.dtype, "batch_size": len(together)}
+
+    def _answered(
+        self, batch: Sequence[Example], root: Path, modes: Sequence[Mode], who: str
+    ) -> list[tuple[Prediction, ...]]:
+        """Answers the whole batch, or as much of its beginning as memory allows."""
+        while True:
+            try:
+                with torch.inference_mode(), self._state(who):
+                    return list(zip(*self._batch(batch, root, modes, who), strict=True))
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if len(batch) == 1 or not _is_out_of_memory(error):
+                    raise
+                batch = batch[: len(batch) // 2]
+            self.batch_size = len(batch)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            print(f"evaluate: out of memory; going on with batches of {self.batch_size}", file=sys.stderr)
 
     def _state(self, who: str) -> AbstractContextManager[Any]:
         if who == "base" and isinstance(self.model, PeftModel):
@@ -141,55 +200,70 @@ class LocalPredictor:
         images = [[pixels.load(root, ref) for ref in example.images] for example in batch]
         digests = [pixels.digest(each) for each in images]
         prefix = prefill(self.model, self.encoder.prompts(batch, images))
+        choices = [self.judge.choices(example) for example in batch]
         shared_s = time.perf_counter() - began
-        columns = []
+        began = time.perf_counter()
+        written = self._generated(batch, prefix, choices) if "generate" in modes or not all(choices) else []
+        written_s = time.perf_counter() - began
+        began = time.perf_counter()
+        scored = [mode for mode in modes if mode in SCORED]
+        replies: dict[Mode, list[_Reply]] = {"generate": written}
+        if scored and any(choices):
+            replies |= self._scored(batch, prefix, choices, scored, who)
+        scored_s = (time.perf_counter() - began) / max(1, len(scored))
+        found = []
         for mode in modes:
-            began = time.perf_counter()
-            replies = self._scored(batch, prefix) if mode == "score" else self._generated(batch, prefix)
-            seconds = (shared_s + time.perf_counter() - began) / len(batch)
-            columns.append(
+            own_s = written_s if mode == "generate" else scored_s
+            rows = [(replies[mode] if own else written)[index] for index, own in enumerate(choices)]
+            found.append(
                 [
-                    Prediction(
-                        id=example.id,
-                        image_sha256=digest,
-                        question=example.question,
-                        gold=example.target,
-                        text=text,
-                        answer=answer,
+                    self.judge.prediction(
+                        example,
+                        text,
+                        answer,
                         outcome=outcome,
                         probabilities=probabilities,
-                        seconds=seconds,
+                        image_sha256=digest,
+                        seconds=(shared_s + own_s) / len(batch),
                         model=self.name if who == "base" else self.tuned_name,
-                        parser=self.judge.PARSER,
-                        group=example.group,
                     )
                     for example, digest, (text, answer, outcome, probabilities) in zip(
-                        batch, digests, replies, strict=True
+                        batch, digests, rows, strict=True
                     )
                 ]
             )
-        return columns
+        return found
 
-    def _scored(self, batch: Sequence[Example], prefix: Prefix) -> list["_Reply"]:
-        scores = _label_scores(self.model, self.encoder, prefix, batch, self.labels, self.task.synonyms)
-        replies: list[_Reply] = []
-        for example, row in zip(batch, scores.softmax(-1).tolist(), strict=True):
-            answer = self.labels[max(range(len(row)), key=row.__getitem__)]
-            outcome: Outcome = self.judge.outcome(answer, answer, example.target)
-            replies.append((answer, answer, outcome, dict(zip(self.labels, row, strict=True))))
-        return replies
+    def _scored(
+        self, batch: Sequence[Example], prefix: Prefix, choices: Texts, modes: Sequence[Mode], who: str
+    ) -> dict[Mode, list["_Reply"]]:
+        found: dict[Mode, list[_Reply]] = {}
+        for mode, scores in self._scorers[who].scores(prefix, batch, choices, modes).items():
+            found[mode] = []
+            for row, own in zip(scores.double(), choices, strict=True):
+                if not own:
+                    found[mode].append(("", None, "unparsed", None))  # an open answer: what was written takes its place
+                    continue
+                chances = dict(zip(own, row[: len(own)].softmax(-1).tolist(), strict=True))
+                answer = max(chances, key=lambda label: chances[label])
+                found[mode].append((answer, answer, None, undone(self.prior if who == "tuned" else None, chances)))
+        return found
 
-    def _generated(self, batch: Sequence[Example], prefix: Prefix) -> list["_Reply"]:
-        spellings = [text for label in self.labels for text in (label, *self.task.synonyms.get(label, ()))]
-        tokens = [ids for row in _answer_ids(self.encoder, batch, spellings) for ids in row]
-        ends = {ids[-1] for ids in tokens} | self._model_ends()
+    def _generated(self, batch: Sequence[Example], prefix: Prefix, choices: Texts) -> list["_Reply"]:
+        tokens = [
+            self.encoder.answer_ids(example, text)
+            for example, own in zip(batch, choices, strict=True)
+            for group in spellings(own, self.judge.task.synonyms)
+            for text in group
+        ]
+        limit = max([0 if all(choices) else self.longest, *map(len, tokens)]) + SLACK_TOKENS
         replies: list[_Reply] = []
-        written = greedy(self.model, prefix, ends, max(map(len, tokens)) + SLACK_TOKENS)
-        for example, (ids, ended) in zip(batch, written, strict=True):
+        for example, (ids, ended) in zip(
+            batch, greedy(self.model, prefix, {self.encoder.end_id} | self._model_ends(), limit), strict=True
+        ):
             text = self.encoder.unescape(self.encoder.tokenizer.decode(ids, skip_special_tokens=True))
-            answer = self.judge.parse(text, self.labels, self.task.synonyms) if ended else None
-            outcome: Outcome = self.judge.outcome(text, answer, example.target) if ended else "truncated"
-            replies.append((text, answer, outcome, None))
+            answer = self.judge.parse(text, example) if ended else None
+            replies.append((text, answer, None if ended else "truncated", None))
         return replies
 
     def _model_ends(self) -> set[int]:
@@ -197,4 +271,10 @@ class LocalPredictor:
         return set() if ends is None else {ends} if isinstance(ends, int) else set(ends)
 
 
-_Reply = tuple[str, str | None, Outcome, dict[str, float] | None]
+def _is_out_of_memory(error: BaseException) -> bool:
+    """CUDA has an error of its own; the CPU's allocator raises a plain RuntimeError that says so."""
+    told = str(error)
+    return not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError) or "alloc" in told
+
+
+_Reply = tuple[str, str | None, Outcome | None, dict[str, float] | None]

@@ -1,43 +1,62 @@
 """The floor: always the commonest training answer, with the training frequencies as probabilities."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 
-from finetune import pixels
+from finetune import dataset
+from finetune.config import Config
 from finetune.example import Example, Prediction
+from finetune.judge import Judge, pixels_of
+from finetune.rundir import Json, RunDir, sha256_file
+
+
+def identity(config: Config, run: RunDir) -> Json:
+    """What the answers depend on: the training answers."""
+    files = [part.split("train") for part in run.parts(config.data.folds)]
+    return {file.relative_to(run.root).as_posix(): sha256_file(file) if file.exists() else None for file in files}
 
 
 def predict(
-    train: Sequence[Example], examples: Sequence[Example], images_root: Path, labels: Sequence[str], task: ModuleType
+    config: Config, run: RunDir, examples: Sequence[Example], images_root: Path, labels: Sequence[str]
 ) -> Iterator[Prediction]:
-    """Answers every example with the commonest target of `train`; of equally common ones the first label.
+    """Answers every example with the commonest answer of its fold's training split.
 
-    `task` is the module of the task, which judges and whose parser every answer names. Images are decoded only for
+    Raises:
+        DataError: an image cannot be decoded.
+    """
+    judge = Judge(config.task, tuple(labels))
+    for part, own in dataset.by_part(config, run, examples):
+        yield from commonest(dataset.read_split(part.split("train")), own, images_root, judge)
+
+
+def commonest(
+    train: Sequence[Example], examples: Sequence[Example], images_root: Path, judge: Judge
+) -> Iterator[Prediction]:
+    """Answers with the commonest target among training examples that allow the same choices.
+
+    Of equally common ones the first choice wins, of open answers the first that was seen. Images are decoded only for
     their digest, by which answers of different models are paired.
 
     Raises:
         DataError: an image cannot be decoded.
     """
-    counts = Counter(example.target for example in train)
-    frequencies = {label: counts[label] / len(train) for label in labels}
-    answer = max(labels, key=lambda label: counts[label])
+    counts: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    for example in train:
+        counts[judge.choices(example)][example.target] += 1
     for example in examples:
         began = time.perf_counter()
-        digest = pixels.digest([pixels.load(images_root, ref) for ref in example.images])
-        yield Prediction(
-            id=example.id,
-            image_sha256=digest,
-            question=example.question,
-            gold=example.target,
-            text=answer,
-            answer=answer,
-            outcome=task.outcome(answer, answer, example.target),
-            probabilities=dict(frequencies),
+        choices = judge.choices(example)
+        seen = counts[choices]
+        text = max(choices or seen, key=lambda answer: seen[answer], default="")
+        total = sum(seen[choice] for choice in choices)
+        yield judge.prediction(
+            example,
+            text,
+            text if choices else judge.parse(text, example),
+            image_sha256=pixels_of(images_root, example),
+            probabilities={choice: seen[choice] / total for choice in choices} if total else None,
             seconds=time.perf_counter() - began,
             model="majority",
-            parser=task.PARSER,
-            group=example.group,
         )

@@ -175,16 +175,38 @@ def test_every_way_a_reply_can_end(loaded, encoder, root, examples, monkeypatch)
     ]
 
 
-def test_the_task_is_the_one_that_its_name_stands_for(loaded, encoder, root, examples, monkeypatch):
+def other_task(monkeypatch, closed):
+    """A task of another kind: `closed` says which questions have closed answers."""
     task = ModuleType("other")
-    task.PARSER, task.parse = "other/7", lambda text, labels, synonyms: "open"
-    task.outcome = lambda text, answer, gold: "unparsed"
-    monkeypatch.setattr(local.named, "load", lambda *key: {("task", "other"): task}[key])
+    task.PARSER, task.parse = "other/7", lambda text, labels, synonyms: f"{len(labels)} {text}"
+    task.judge = lambda config: lambda text, answer, gold: "wrong"
+    task.choices = lambda config, labels, example: labels[: closed(example)]
+    monkeypatch.setattr("finetune.named.load", lambda *key: {("task", "other"): task}[key])
+
+
+def test_the_task_is_the_one_that_its_name_stands_for(loaded, encoder, root, examples, monkeypatch):
+    other_task(monkeypatch, lambda example: 4)
     monkeypatch.setattr(local, "greedy", Scripted(encoder, [("hm", True)]))
     predictor = local.LocalPredictor(loaded, LABELS, TaskConfig(kind="other"), 1, "micro")
     [(scored, written)] = predictor.predict_modes(examples[:1], root, ("score", "generate"), "tuned")
-    assert (scored.parser, written.parser, written.answer) == ("other/7", "other/7", "open")
-    assert (scored.outcome, written.outcome) == ("unparsed", "unparsed")
+    assert (scored.parser, written.parser, written.answer) == ("other/7", "other/7", "4 hm")
+    assert (scored.outcome, written.outcome) == ("wrong", "wrong")
+
+
+def test_questions_choose_among_their_own_answers_or_are_written(loaded, encoder, root, examples, monkeypatch):
+    """Two, four and no closed answers in one batch; an open one is written in every mode."""
+    allowed = {"e0": 2, "e1": 0, "e2": 4, "e3": 2, "e4": 0}
+    other_task(monkeypatch, lambda example: allowed[example.id])
+    monkeypatch.setattr(local, "greedy", Scripted(encoder, [("hm", True)] * 5))
+    predictor = local.LocalPredictor(loaded, LABELS, TaskConfig(kind="other"), 5, "micro")
+    both = list(predictor.predict_modes(examples, root, ("score", "generate"), "tuned"))
+    scores = local.score_labels(loaded.model, encoder, examples, decoded(root, examples), LABELS)
+    for (scored, written), row, example in zip(both, scores, examples, strict=True):
+        own = LABELS[: allowed[example.id]]
+        assert (written.text, written.probabilities) == ("hm", None)
+        expected = dict(zip(own, row[: len(own)].softmax(-1).tolist(), strict=True)) or None
+        assert scored.probabilities == (expected and pytest.approx(expected, abs=1e-5))
+        assert scored.text == (max(expected, key=expected.__getitem__) if expected else "hm")
 
 
 def test_predict_gives_one_mode(loaded, root, examples):

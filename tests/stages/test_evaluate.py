@@ -32,6 +32,7 @@ def test_files_have_the_promised_keys(prepared, capsys):
     names = {path.relative_to(run.eval).as_posix() for path in evaluate.run(chosen, run)}
     assert names == {
         *(f"{who}.predictions.jsonl" for who in ("majority", "base", "tuned", "base.generated", "tuned.generated")),
+        *("base.validation.predictions.jsonl", "tuned.validation.predictions.jsonl"),
         *("predictions.json", "metrics.json", "comparison.json"),
     }
     for who in ("base", "tuned", "majority"):
@@ -39,7 +40,7 @@ def test_files_have_the_promised_keys(prepared, capsys):
         assert [list(row) for row in rows] == [KEYS] * 30
         assert sum(rows[0]["probabilities"].values()) == pytest.approx(1)
     found = read_json(run.comparison)
-    assert (found["schema"], found["n"], found["groups"]) == (1, 30, 10)
+    assert (found["schema"], found["n"], found["groups"]) == (2, 30, 10)
     assert set(found["pairs"]) == {"tuned-base", "tuned-majority", "base-majority"}
     pair = found["pairs"]["tuned-base"]
     assert {"metric", "difference", "low", "high", "b", "c", "p", "p_noninferiority"} <= set(pair)
@@ -98,9 +99,9 @@ def test_balanced_accuracy_may_be_the_primary_metric(prepared):
 def asked(monkeypatch):
     calls = []
 
-    def ask(config, test, parts, root, who):
+    def ask(config, run, part, who):
         calls.append(list(who))
-        yield from synthetic.ask(config, test, parts, root, who)
+        return synthetic.ask(config, run, part, who)
 
     monkeypatch.setattr(evaluate, "_ask_local", ask)
     return calls
@@ -112,7 +113,7 @@ def test_predictions_are_reused_when_only_the_comparison_changes(prepared, monke
     evaluate.run(chosen, run)
     digest = sha256_file(run.predictions("tuned"))
     evaluate.run(replace(chosen, evaluate=EvaluateConfig(positive="pit")), run)
-    assert calls == [["base", "tuned"], []]
+    assert calls == [["base", "tuned"]]
     assert sha256_file(run.predictions("tuned")) == digest
     assert "predictions of tuned are unchanged and reused" in capsys.readouterr().err
 

@@ -1,0 +1,43 @@
+"""Opens the models of a run for questions: the base, with the adapter that was trained on it or elsewhere."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from finetune import dataset, foreign_adapter, label_scores, models
+from finetune.config import Config
+from finetune.example import Example
+from finetune.models import Loaded
+from finetune.predictors.local import OPEN_TOKENS, LocalPredictor
+from finetune.rivals import adapter_of
+from finetune.rundir import Part, RunDir, sha256_file
+
+
+def opened(config: Config, run: RunDir, part: Part, who: Sequence[str]) -> LocalPredictor:
+    """The base of a run, with the adapter of one part where the tuned model is among those who will be asked.
+
+    Raises:
+        ConfigError: there are no such weights or no such adapter.
+        IntegrityError: the adapter does not belong to this base.
+    """
+    loaded = models.load(config)
+    labels, digest, known, prior = dataset.labels(run), "", None, None
+    train = dataset.read_split(part.split("train")) if part.split("train").exists() else []
+    if "tuned" in who:
+        folder = adapter_of(config, part)
+        model, known = foreign_adapter.attach(loaded, folder)
+        loaded = dataclasses.replace(loaded, model=model)
+        weights = folder / foreign_adapter.WEIGHTS
+        digest = sha256_file(weights) if weights.is_file() else ""
+        evened = config.train.balance and config.model.adapter is None
+        prior = label_scores.shift(train, labels) if evened else None
+    name = Path(config.model.path).name if config.model.path else config.model.id
+    size, longest = config.evaluate.batch_size, _longest(loaded, train)
+    return LocalPredictor(loaded, labels, config.task, size, name, digest, prior, longest, known)
+
+
+def _longest(loaded: Loaded, train: Sequence[Example]) -> int:
+    """Tokens that the answer to an open question may take: twice the longest that was trained."""
+    written = {example.target for example in train}
+    tokens = [len(loaded.processor.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in written]
+    return max([OPEN_TOKENS, *(2 * count for count in tokens)])
