@@ -24,7 +24,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from finetune import named
-from finetune.config import Config
+from finetune.config import Config, identity
 from finetune.convert import convert, dotted_keys, unknown_key
 from finetune.crosscheck import problems
 from finetune.errors import ConfigError
@@ -33,7 +33,7 @@ from finetune.rundir import canonical_digest
 Tree = dict[str, Any]
 
 # Sections that may change between calls on one run, so the default run directory does not depend on them.
-VOLATILE = ("run", "stages", "network", "hardware", "evaluate", "report")
+VOLATILE = ("run", "stages", "network", "hardware", "evaluate", "baseline", "report")
 
 # Shapes of well-known credentials: Hydra would write them to disk with the overrides.
 SECRET = re.compile(
@@ -101,6 +101,7 @@ def run_folder(config: Config) -> Path:
     if config.run.dir:
         return Path(config.run.dir).expanduser()
     tree = {name: value for name, value in dataclasses.asdict(config).items() if name not in VOLATILE}
+    tree["data"] = identity(config.data)
     return Path(config.run.root).expanduser() / f"{config.recipe or 'run'}-{canonical_digest(tree)[:8]}"
 
 

@@ -1,6 +1,6 @@
 """The whole schema. YAML only fills it in; past `finetune.compose` there is nothing but these frozen dataclasses."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 STAGES = ("prepare", "train", "evaluate", "report", "export")
@@ -17,9 +17,9 @@ AUGMENTS = ("none", "flips", "inspection")
 Target = Literal["none", "attention", "all", "full"]
 
 
-def key(default: Any, help: str) -> Any:
-    """Declares a config key: its default and the line that `--help` prints."""
-    return field(default=default, metadata={"help": help})
+def key(default: Any, help: str, *, late: bool = False) -> Any:
+    """Declares a config key: its default and the line that `--help` prints; `late`: see `identity`."""
+    return field(default=default, metadata={"help": help, "late": late})
 
 
 def section(cls: type) -> Any:
@@ -58,10 +58,19 @@ class DataConfig:
     group: str | None = key(None, "column or rule that must not span splits (patient, part, module)")
     split: SplitConfig = section(SplitConfig)
     folds: int = key(0, "K-fold cross-validation by groups instead of one split (0 = off)")
+    train_share: float = key(
+        1.0, "share of the training groups that is used, by hash, one of each label at least (see curve)", late=True
+    )
     limit: int | None = key(None, "whole groups, round-robin over labels, until N examples")
     on_bad_row: Literal["fail", "quarantine"] = key("fail", "what a bad row does: fail | quarantine")
     bad_row_limit: int = key(100, "give up when more rows than this are quarantined")
     sensitivity: Literal["normal", "restricted"] = key("normal", "normal | restricted (no pictures in reports)")
+
+
+def identity(data: DataConfig) -> dict[str, Any]:
+    """The section as plain values, for digests. A late key at its default leaves no trace: older runs still match."""
+    late = {entry.name: entry.default for entry in fields(data) if entry.metadata.get("late")}
+    return {name: value for name, value in asdict(data).items() if name not in late or value != late[name]}
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,9 @@ class ModelConfig:
     id: str = key("embedded", "hub id, or embedded")
     revision: str | None = key(None, "exact commit of the hub repository")
     path: str | None = key(None, "local folder with the weights instead of the hub; verified against its model_type")
-    adapter: str | None = key(None, "folder of a PEFT adapter trained before or elsewhere, evaluated instead of training")
+    adapter: str | None = key(
+        None, "folder of a PEFT adapter trained before or elsewhere, evaluated instead of training"
+    )
     pixels: dict[str, Any] | None = key(None, "image-processor settings that replace the saved ones")
 
 
@@ -186,7 +197,9 @@ class EvaluateConfig:
     costs: dict[str, float] = field(
         default_factory=dict, metadata={"help": "miss, false_alarm, item, review -> cost of one, in any one currency"}
     )
-    risk_target: float | None = key(None, "highest acceptable error among the answers that the model does not hand over")
+    risk_target: float | None = key(
+        None, "highest acceptable error among the answers that the model does not hand over"
+    )
     subgroups: tuple[str, ...] = key((), "columns of meta by which results are broken down")
     primary_baseline: str | None = key(None, "the model to be replaced (default: the baseline's name)")
     unit: Literal["image", "group"] = key("image", "what one decision is about: image | group (part, patient)")

@@ -9,6 +9,8 @@ from finetune.config import DataConfig, SplitConfig
 from finetune.errors import DataError
 
 SPLITS = ("train", "val", "test")
+UNUSED = "unused"
+"""Where the training groups go that `data.train_share` leaves out."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,26 @@ def _fold(items: Sequence[Item], home: Mapping[str, int], index: int, split: Spl
     return Fold(f"fold_{index}", names)
 
 
+def thin(items: Sequence[Item], fold: Fold, share: float, salt: str) -> Fold:
+    """Leaves out training groups, so that about `share` of them remain; validation and test stay as they are.
+
+    A group remains while its hash is below `share`, so what a smaller share holds is in every larger one. The first
+    group of each label remains in any case: a label that is never seen cannot be learnt. The hash is not the one that
+    splits.
+    """
+    if share >= 1:
+        return fold
+    first: dict[str, tuple[float, str]] = {}
+    for item in items:
+        if fold.splits[item.id] == "train":
+            place = (fraction(f"{salt}/share", item.group), item.group)
+            first[item.label] = min(place, first.get(item.label, place))
+    always = {group for _, group in first.values()}
+    kept = {item.group for item in items if item.group in always or fraction(f"{salt}/share", item.group) < share}
+    left_out = {i.id: UNUSED for i in items if fold.splits[i.id] == "train" and i.group not in kept}
+    return Fold(fold.name, {**fold.splits, **left_out})
+
+
 def limit(items: Sequence[Item], wanted: int, salt: str) -> set[str]:
     """Groups to keep so that about `wanted` examples remain: whole groups, round-robin over labels in hash order.
 
@@ -149,7 +171,7 @@ def leaks(items: Sequence[Item], fold: Fold) -> list[dict[str, object]]:
     """Images whose pixels are equal but that lie in different splits."""
     found: list[dict[str, object]] = []
     for digest, same in _duplicates(items):
-        splits = sorted({fold.splits[item.id] for item in same})
+        splits = sorted({fold.splits[item.id] for item in same} - {UNUSED})
         if len(splits) > 1:
             found.append({"fold": fold.name, "sha256": digest, "ids": [item.id for item in same], "splits": splits})
     return found
