@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune import dataset, model_card, pixels
+from finetune import dataset, model_card, named, pixels
 from finetune.config import Config
 from finetune.errors import DataError, IntegrityError
 from finetune.example import Example
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 HELD_OUT = 64
 """Test examples, evenly spread over the split, on which merged weights and adapter are compared."""
+
+REFERENCES = 16
+"""Texts among which the likeliest is compared where answers are open."""
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}
 """Largest difference of a logit as a share of the largest logit: rounding stays far below, a wrong merge far above."""
@@ -108,7 +111,7 @@ def _merge(config: Config, run: RunDir, folder: Path) -> Json:
     from finetune import models
 
     examples = _held_out(dataset.read_split(run.parts(0)[0].split("test")))
-    labels, root = dataset.labels(run), dataset.image_root(config, run)
+    labels, root = dataset.labels(run) or _references(examples), dataset.image_root(config, run)
     base = models.load(config, quantise=False)
     adapted = models.attach(dataclasses.replace(base, model=base.model.float()), run.parts(0)[0].adapter)
     expected, scores = _observe(dataclasses.replace(base, model=adapted), config, examples, root, labels)
@@ -144,6 +147,11 @@ def _held_out(test: Sequence[Example]) -> list[Example]:
         raise DataError("export: the test split is empty, so merged weights cannot be compared with the adapter.")
     step = max(1, len(test) // HELD_OUT)
     return list(test[::step][:HELD_OUT])
+
+
+def _references(examples: Sequence[Example]) -> tuple[str, ...]:
+    """Where answers are open: a few of the right ones, of which every model must find the same likeliest."""
+    return tuple(sorted({example.target for example in examples})[:REFERENCES])
 
 
 def _observe(
@@ -190,5 +198,10 @@ def _as_evaluated(config: Config, run: RunDir, examples: Sequence[Example], answ
     if not file.exists():
         return None
     recorded = {row["id"]: row["answer"] for row in read_jsonl(file)}
-    same = sum(recorded[example.id] == answer for example, answer in zip(examples, answers, strict=True))
-    return {"n": len(examples), "answers_equal": same, "quantise": config.method.quantise}
+    choices, labels = named.load("task", config.task.kind).choices, dataset.labels(run)
+    chosen = [  # open answers were written, and cannot be compared with the likeliest of a few
+        recorded[example.id] == answer
+        for example, answer in zip(examples, answers, strict=True)
+        if labels and choices(config.task, labels, example) == labels
+    ]
+    return {"n": len(chosen), "answers_equal": sum(chosen), "quantise": config.method.quantise}

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from finetune import dataset, named, pixels, split
-from finetune.config import Config, DataConfig, identity
+from finetune.config import Config, DataConfig, TaskConfig, identity
 from finetune.errors import DataError
 from finetune.example import BadRow, Example
 from finetune.rundir import Json, RunDir, sha256_file
@@ -147,7 +147,7 @@ def _decode(rows: Sequence[Example], config: Config, run: RunDir) -> tuple[list[
     with tqdm(
         total=len(rows), desc="decoding", unit=" images", file=sys.stderr, leave=False, mininterval=0.5
     ) as progress:
-        for done in _threaded(root, rows):
+        for done in _threaded(root, rows, config.task):
             progress.update()
             if isinstance(done, _Kept):
                 kept.append(done)
@@ -157,16 +157,17 @@ def _decode(rows: Sequence[Example], config: Config, run: RunDir) -> tuple[list[
     return kept, bad
 
 
-def _threaded(root: Path, rows: Iterable[Example]) -> Iterator[_Kept | BadRow]:
+def _threaded(root: Path, rows: Iterable[Example], task: TaskConfig) -> Iterator[_Kept | BadRow]:
     rest = iter(rows)
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         while chunk := list(itertools.islice(rest, _CHUNK)):
-            yield from pool.map(lambda row: _checked(root, row), chunk)
+            yield from pool.map(lambda row: _checked(root, row, task), chunk)
 
 
-def _checked(root: Path, row: Example) -> _Kept | BadRow:
+def _checked(root: Path, row: Example, task: TaskConfig) -> _Kept | BadRow:
     try:
         images = [pixels.load(root, ref) for ref in row.images]
+        row = named.load("task", task.kind).complete(task, row, [(image.height, image.width) for image in images])
         first = pixels.check(root, row.images[0].path)
     except DataError as error:
         return BadRow(row.row, row.images[0].path, str(error))

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from finetune.assertions import ambiguous, answers, only
 from finetune.config import TaskConfig
-from finetune.convert import to_dataclass
-from finetune.errors import ConfigError, DataError
+from finetune.errors import DataError
 from finetune.example import Example, Message, Outcome
 from finetune.refusals import looks_refused
 from finetune.replies import fold
+from finetune.tasks import _seam
+from finetune.tasks._seam import complete as complete
 
 PARSER = "classify/2"
 
@@ -25,24 +26,12 @@ class Options:
     ordered: bool = False
 
 
-def options(task: TaskConfig) -> Options:
-    """The options, strictly converted.
-
-    Raises:
-        ConfigError: an unknown key or a wrong value.
-    """
-    return to_dataclass(task.options, Options, "task.options")
-
-
 def problems(task: TaskConfig) -> list[str]:
     """What is wrong with the task section, worded for the user."""
-    try:
-        given = options(task)
-    except ConfigError as error:
-        return str(error).splitlines()
-    if given.ordered and len(task.labels) < 3:
+    found = _seam.option_problems(task, Options)
+    if not found and _seam.options(task, Options).ordered and len(task.labels) < 3:
         return ["task.options.ordered: needs task.labels with at least 3 labels, least first"]
-    return []
+    return found
 
 
 def labels(task: TaskConfig, examples: Iterable[Example]) -> tuple[str, ...]:
@@ -91,6 +80,11 @@ def messages(task: TaskConfig, labels: Sequence[str], example: Example) -> tuple
 def choices(task: TaskConfig, labels: Sequence[str], example: Example) -> tuple[str, ...]:
     """The closed answers of one question: all labels."""
     return tuple(labels)
+
+
+def vocabulary(task: TaskConfig, labels: Sequence[str], example: Example) -> tuple[str, ...]:
+    """What the parser may name: the closed answers of the question."""
+    return choices(task, labels, example)
 
 
 def decides(task: TaskConfig, labels: Sequence[str], example: Example) -> bool:

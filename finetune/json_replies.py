@@ -1,0 +1,36 @@
+"""JSON inside replies: whole values, found where prose or code fences stand around them."""
+
+import json
+from typing import Any
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=lambda pairs: _object(pairs), parse_constant=lambda name: _refuse(f"{name} is no JSON number")
+)
+
+
+def values(text: str) -> list[Any]:
+    """Every outermost JSON object or list of a text, in order. What does not parse is skipped, nothing is mended."""
+    found: list[Any] = []
+    at = 0
+    while (at := _next(text, at)) >= 0:
+        try:
+            value, at = _DECODER.raw_decode(text, at)
+            found.append(value)
+        except (ValueError, RecursionError):
+            at += 1
+    return found
+
+
+def _next(text: str, start: int) -> int:
+    places = [place for char in "{[" if (place := text.find(char, start)) >= 0]
+    return min(places, default=-1)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; one key twice has no single meaning."""
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _refuse("one key stands twice")
+
+
+def _refuse(reason: str) -> Any:
+    raise ValueError(reason)

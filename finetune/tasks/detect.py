@@ -1,0 +1,114 @@
+"""Labelled boxes: a JSON list in xyxy 0-1000 of the first image."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from finetune import boxes
+from finetune.assertions import spellings
+from finetune.config import TaskConfig
+from finetune.errors import DataError
+from finetune.example import Example, Message, Outcome, Score
+from finetune.refusals import looks_refused
+from finetune.replies import fold, without_reasoning
+from finetune.tasks import _seam
+from finetune.tasks._seam import no_labels as labels
+from finetune.tasks._seam import open_choices as choices
+
+PARSER = "detect/1"
+QUESTION = (
+    "Find every {labels}. Answer with a JSON list of objects with label and box, the box as [x1, y1, x2, y2] in "
+    "thousandths of the image's width and height, [] if there is none."
+)
+METRICS = ("f1_iou50", "count_error", "map_50")
+
+__all__ = ["METRICS", "PARSER", "QUESTION", "Options", "choices", "labels"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """`task.options` of this task: there are none."""
+
+
+def problems(task: TaskConfig) -> list[str]:
+    """What is wrong with the task section, worded for the user."""
+    found = _seam.option_problems(task, Options)
+    return found if task.labels else [*found, "task.labels: the task detect needs the labels that boxes can have"]
+
+
+def admit(task: TaskConfig, example: Example) -> Example:
+    """The example, its boxes checked against the labels; its target is made once the image's size is known.
+
+    Raises:
+        DataError: there are neither boxes nor a canonical target, or one has a label that nobody declared.
+    """
+    placed = [] if example.boxes is not None else boxes.from_json(example.target)
+    for box in (*(example.boxes or ()), *placed):
+        if box.label not in task.labels:
+            raise DataError(f"box label {box.label!r} is none of task.labels ({', '.join(map(repr, task.labels))})")
+    return replace(example, target="") if example.boxes is not None else replace(example, target=boxes.to_json(placed))
+
+
+def complete(task: TaskConfig, example: Example, sizes: Sequence[tuple[int, int]]) -> Example:
+    """The example with its boxes as canonical text.
+
+    Args:
+        task: the section of the config.
+        example: its boxes in pixels.
+        sizes: (height, width) of its images, upright.
+
+    Raises:
+        DataError: a box lies on another image than the first.
+    """
+    if example.boxes is None:
+        return example
+    if any(box.image for box in example.boxes):
+        raise DataError("boxes on a second image cannot be asked for; only those on the first can")
+    return replace(example, target=boxes.to_json(boxes.canonical(example.boxes, sizes[0])))
+
+
+def vocabulary(task: TaskConfig, labels: Sequence[str], example: Example) -> tuple[str, ...]:
+    """What the parser may name: the declared labels."""
+    return task.labels
+
+
+def decides(task: TaskConfig, labels: Sequence[str], example: Example) -> bool:
+    """Whether this example may carry a verdict: all found and nothing invented is a clear yes or no."""
+    return True
+
+
+def messages(task: TaskConfig, labels: Sequence[str], example: Example) -> tuple[Message, ...]:
+    """The prompt: `task.question` with the labels listed, or the example's own question."""
+    return _seam.ask(_seam.template(task, QUESTION), example, task.labels)
+
+
+def parse(text: str, labels: Sequence[str], synonyms: Mapping[str, Sequence[str]] | None = None) -> str | None:
+    """Reads the boxes in any form that tells its own space (`finetune.boxes.read`), as canonical text.
+
+    A box with a label that nobody declared keeps its name, and counts as a false alarm.
+    """
+    found = boxes.read(without_reasoning(text))
+    if found is None:
+        return None
+    known = spellings(labels, synonyms)
+    return boxes.to_json([replace(box, label=known.get(fold(box.label), box.label)) for box in found])
+
+
+def outcome(text: str, answer: str | None, gold: str) -> Outcome:
+    """What became of one reply: correct where every box is found at IoU 0.5 and none is invented."""
+    if answer is None:
+        return "refused" if looks_refused(text) else "unparsed"
+    from finetune.scoring.boxes import exact
+
+    return "correct" if exact(gold, answer) else "wrong"
+
+
+def judge(task: TaskConfig) -> Callable[[str, str | None, str], Outcome]:
+    """`outcome`; no option changes it."""
+    return outcome
+
+
+def metrics(golds: Sequence[str], answers: Sequence[str | None], groups: Sequence[str]) -> dict[str, Score]:
+    """F1 at IoU 0.5, count error, and average precision where boxes have scores."""
+    from finetune.scoring import boxes as scored
+
+    return scored.metrics(golds, answers, groups)
