@@ -20,6 +20,8 @@ from finetune.stats.calibration import (
     slope_intercept,
 )
 from finetune.stats.paired import (
+    ENOUGH_GROUPS,
+    MANY_GROUPS,
     Difference,
     Evidence,
     NonInferiority,
@@ -34,6 +36,7 @@ from finetune.stats.paired import (
 from finetune.stats.power import (
     design_effect,
     discordant_groups,
+    groups_needed,
     guard_n,
     mcnemar_detectable,
     mcnemar_power,
@@ -54,6 +57,8 @@ from finetune.stats.resampling import (
 from finetune.stats.selective import aurc, choose_threshold, risk_coverage, selective_bound
 
 __all__ = [
+    "ENOUGH_GROUPS",
+    "MANY_GROUPS",
     "Bin",
     "Bound",
     "Difference",
@@ -78,6 +83,7 @@ __all__ = [
     "ece_null_band",
     "evidence",
     "fit_temperature",
+    "groups_needed",
     "guard_bound",
     "guard_n",
     "guard_p",

@@ -67,7 +67,9 @@ class Sample:
         c: number of the latter.
         n: items.
         discordant: groups with at least one item on which they disagree.
-        alone: every item is its own group, and all weigh the same.
+        weighty: effective number of groups with a disagreement, (sum w)^2 / sum w^2 over the weight w on which they
+            disagree: a few items of a rare class can outweigh all others.
+        even: all items weigh the same.
     """
 
     share: Array
@@ -78,12 +80,18 @@ class Sample:
     c: int
     n: int
     discordant: int
-    alone: bool
+    weighty: float
+    even: bool
 
     @property
     def groups(self) -> int:
         """Number of independent units."""
         return len(self.share)
+
+    @property
+    def alone(self) -> bool:
+        """Every item is its own group, and all weigh the same: Tango's interval holds."""
+        return self.even and self.groups == self.n
 
 
 def sample_of(
@@ -104,6 +112,7 @@ def sample_of(
     delta, names, weight = delta[counts], names[counts], weight[counts]
     _, index = np.unique(names, return_inverse=True)
     share: Array = np.bincount(index, weight).astype(np.float64)
+    disagreeing: Array = np.bincount(index, weight * (delta != 0)).astype(np.float64)
     return Sample(
         share=share,
         sums=np.bincount(index, weight * delta).astype(np.float64),
@@ -113,7 +122,8 @@ def sample_of(
         c=int((delta < 0).sum()),
         n=len(delta),
         discordant=len(np.unique(index[delta != 0])),
-        alone=len(share) == len(delta) and bool(np.ptp(weight) < 1e-12 if len(weight) else True),
+        weighty=float(effective(disagreeing)),
+        even=not len(weight) or bool(np.ptp(weight) < 1e-12),
     )
 
 
@@ -135,6 +145,54 @@ def cluster_moments(share: Array, sums: Array) -> tuple[Array, Array, Array]:
     return estimate, variance, freedom
 
 
+def effective(weight: Array) -> Array:
+    """Equal groups that groups of these weights are worth, (sum w)^2 / sum w^2, over the last axis; 0 of none."""
+    squares = (weight**2).sum(-1)
+    found: Array = np.divide(weight.sum(-1) ** 2, squares, out=np.zeros_like(squares), where=squares > 0)
+    return found
+
+
+def claim(share: Array, sums: Array, weighty: Array, margin: float) -> tuple[Array, Array, Array]:
+    """Bounds of a claim and the p of "worse by the margin or more", over the last axis: arrays `[..., G]`.
+
+    The t interval on group sums errs on the dangerous side where losses are rare and skewed: a lucky sample has a small
+    variance too. So the degrees of freedom are at most the effective number of groups with a disagreement - 1, and a
+    bound is moved out, never in, by Hall's transformation for skewness (J. R. Stat. Soc. B 54:221, 1992).
+
+    Args:
+        share: the groups' weights, summing to 1.
+        sums: their weighted differences, not all in proportion to `share`.
+        weighty: effective number of groups with a disagreement, `[...]`.
+        margin: largest acceptable loss.
+
+    Returns:
+        Lower bound, upper bound (2.5 % each) and one-sided p, `[...]`.
+    """
+    estimate, variance, freedom = cluster_moments(share, sums)
+    error = np.sqrt(np.maximum(variance, 1e-30))
+    residual = (sums - share * estimate[..., None]) / np.sqrt(1 - share)
+    skew = (residual**3).sum(-1) / error**3
+    freedom = np.maximum(1.0, np.minimum(freedom, weighty - 1))
+    critical = stats.t.ppf(0.975, freedom)
+    lower = estimate - error * np.maximum(critical, _untransformed(critical, skew))
+    upper = estimate + error * np.maximum(critical, _untransformed(critical, -skew))
+    statistic = (estimate + margin) / error
+    p: Array = stats.t.sf(np.minimum(statistic, _transformed(statistic, skew)), freedom)
+    return np.maximum(-1.0, lower), np.minimum(1.0, upper), p
+
+
+def _transformed(t: Array, skew: Array) -> Array:
+    """Hall's monotone transformation of a t statistic, for the skewness k of its estimate."""
+    return t + skew * t**2 / 3 + skew**2 * t**3 / 27 + skew / 6
+
+
+def _untransformed(z: Array, skew: Array) -> Array:
+    """The t that `_transformed` turns into z."""
+    small = np.abs(skew) < 1e-9
+    k = np.where(small, 1.0, skew)
+    return np.where(small, z, 3 / k * (np.cbrt(1 + k * (z - k / 6)) - 1))
+
+
 def _spread(sample: Sample) -> tuple[float, float] | None:
     """Standard error and degrees of freedom of the groups, or None where all agree exactly and nothing is estimated."""
     if sample.groups < 2 or float(np.ptp(sample.sums / sample.share)) < 1e-12:
@@ -154,12 +212,11 @@ def interval(sample: Sample) -> tuple[float, float]:
     return max(-1.0, estimate - half), min(1.0, estimate + half)
 
 
-def margin_p(sample: Sample, margin: float) -> float:
-    """One-sided p of "worse by the margin or more", from the same standard error as the bounds."""
-    spread = _spread(sample)
-    if spread is not None:
-        return float(stats.t.sf((float(sample.sums.sum()) + margin) / spread[0], spread[1]))
-    if sample.groups < 2:
-        return 0.5
+def claim_of(sample: Sample, margin: float) -> tuple[float, float, float]:
+    """Lower bound, upper bound and p of `claim`; where all groups agree exactly, those of `interval` and Tango."""
+    if _spread(sample) is not None:
+        lower, upper, p = claim(sample.share, sample.sums, np.asarray(sample.weighty), margin)
+        return float(lower), float(upper), float(p)
     count = sample.groups
-    return score_p(count * sample.gain, count * sample.loss, count, margin)
+    p_alike = 0.5 if count < 2 else score_p(count * sample.gain, count * sample.loss, count, margin)
+    return (*interval(sample), p_alike)

@@ -149,10 +149,10 @@ def noninferiority(
     margin: float,
     weights: Sequence[float] | None = None,
 ) -> NonInferiority:
-    """Whether the first model may stand in for the second: its lower bound lies above -margin, on enough evidence.
+    """Whether the first model may stand in for the second: a lower bound above -margin, on enough evidence.
 
-    Bounds as in `paired_difference`, each with an error of 2.5 %. How often the criterion passes when it should not is
-    measured by bench/noninferiority.py.
+    Each bound errs in 2.5 %. Without groups they are those of `paired_difference`; with groups they are never nearer
+    than those (`finetune.stats.clusters.claim`). bench/noninferiority.py measures how often the criterion is wrong.
 
     Args:
         first: per item, whether the candidate is right.
@@ -162,13 +162,12 @@ def noninferiority(
         weights: per item, summing to 1; None = equal.
     """
     sample = clusters.sample_of(first, second, groups, weights)
-    found = evidence(sample.groups, sample.discordant, sample.alone)
+    found = evidence(sample.groups, sample.discordant, sample.alone, None if sample.even else sample.weighty)
     if sample.alone:
         lower, upper = tango(sample.b, sample.c, sample.n)
         p = clusters.score_p(sample.b, sample.c, sample.n, margin)
     else:
-        lower, upper = clusters.interval(sample)
-        p = clusters.margin_p(sample, margin)
+        lower, upper, p = clusters.claim_of(sample, margin)
     return NonInferiority(
         difference=float(sample.sums.sum()),
         lower=lower,
@@ -183,24 +182,25 @@ def noninferiority(
     )
 
 
-def evidence(groups: int, discordant_groups: int, alone: bool) -> Evidence:
+def evidence(groups: int, discordant_groups: int, alone: bool, weighty: float | None = None) -> Evidence:
     """Whether bounds on this many groups can be trusted.
 
     Args:
         groups: independent units.
         discordant_groups: those with at least one item on which the models disagree.
         alone: every item is its own group and weighs the same: Tango's interval, which holds with few disagreements.
+        weighty: effective number of discordant groups where items weigh differently (balanced accuracy).
     """
     unit = "items" if alone else "groups"
+    needed = f"at least {ENOUGH_GROUPS} are needed"
     if groups < ENOUGH_GROUPS:
-        return Evidence(False, True, f"only {groups} independent {unit}, at least {ENOUGH_GROUPS} are needed")
+        return Evidence(False, True, f"only {groups} independent {unit}, {needed}")
     if not alone and discordant_groups < ENOUGH_GROUPS:
-        return Evidence(
-            False,
-            True,
-            f"only {discordant_groups} of {groups} groups hold an item on which the two disagree, at least "
-            f"{ENOUGH_GROUPS} are needed",
-        )
+        told = f"only {discordant_groups} of {groups} groups hold an item on which the two disagree"
+        return Evidence(False, True, f"{told}, {needed}")
+    if weighty is not None and weighty < ENOUGH_GROUPS:
+        told = f"few items of a rare class decide: the {discordant_groups} groups with a disagreement"
+        return Evidence(False, True, f"{told} weigh as much as {weighty:.0f} equal ones, {needed}")
     if groups < MANY_GROUPS:
         return Evidence(True, True, f"{groups} independent {unit}: below {MANY_GROUPS} the bounds are approximate")
     return Evidence(True, False, "")

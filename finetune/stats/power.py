@@ -104,3 +104,11 @@ def guard_n(floor: float, value: float = 1.0) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if clopper_pearson(value * middle, middle) >= floor else (middle, high)
     return high
+
+
+def groups_needed(wanted: int, share: float, power: float = 0.8) -> int:
+    """Groups of which at least `wanted` are hit with a chance of `power`, each of them with a chance of `share`."""
+    count = math.ceil(wanted / share)
+    while stats.binom.sf(wanted - 1, count, share) < power:
+        count += 1
+    return count

@@ -177,6 +177,6 @@ def auroc(scores: Sequence[float], positive: Sequence[bool], groups: Sequence[st
     variance = sum(own) + 2 * whole / (whole - 1) * float((parts[0] * parts[1]).sum())
     if variance < 1e-15:
         low, high = proportion_confint(area * min(counts), min(counts), alpha=0.05, method="wilson")
-        return Score(area, max(0.0, float(low)), min(1.0, float(high)))
+        return Score(area, min(area, float(low)), max(area, float(high)))  # Wilson at 0 and 1 misses by a rounding
     half = float(stats.norm.ppf(0.975)) * math.sqrt(variance)
     return Score(area, max(0.0, area - half), min(1.0, area + half))
