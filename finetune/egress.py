@@ -9,6 +9,7 @@ import ipaddress
 import os
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from finetune.errors import EgressError
@@ -39,6 +40,8 @@ SEAL = "FINETUNE_SEALED"
 
 _denied: list[str] = []
 _level = "none"
+_allowed: set[tuple[str, int]] = set()
+"""The one endpoint that a policy file permits, and the addresses that its name was resolved to."""
 
 
 def sealed_environment(network: str, environment: dict[str, str]) -> dict[str, str]:
@@ -63,11 +66,38 @@ def seal_process(network: str) -> None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], sealed_environment(network, dict(os.environ)))
 
 
-def install_guard() -> None:
-    """Refuses, from now on and for good, every connection that leaves this machine; loopback and AF_UNIX pass."""
+def install_guard(endpoint: tuple[str, int] | None = None) -> None:
+    """Refuses, from now on and for good, every connection that leaves this machine; loopback and AF_UNIX pass.
+
+    Args:
+        endpoint: host and port that a policy file permits: its name may be looked up, and what that gave connected to.
+    """
     global _level
+    if endpoint is not None:
+        _allowed.add(endpoint)
+        socket.getaddrinfo = _remembering(socket.getaddrinfo)
     sys.addaudithook(_refuse)
     _level = "python"
+
+
+def _remembering(look_up: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """Notes the addresses of the permitted endpoint: an audit hook sees a name going in, and no address coming out."""
+
+    def getaddrinfo(host: Any, port: Any, *arguments: Any, **options: Any) -> list[Any]:
+        found = look_up(host, port, *arguments, **options)
+        if (_text(host), _number(port)) in _allowed:
+            _allowed.update((entry[4][0], entry[4][1]) for entry in found)
+        return found
+
+    return getaddrinfo
+
+
+def _text(host: Any) -> Any:
+    return host.decode() if isinstance(host, bytes) else host
+
+
+def _number(port: Any) -> Any:
+    return int(port) if isinstance(port, str | bytes) and port.isdigit() else port
 
 
 def level() -> str:
@@ -82,8 +112,14 @@ def raise_if_denied() -> None:
         EgressError: names every address that was tried.
     """
     if _denied:
+        tried = ", ".join(sorted(set(_denied)))
+        if _allowed:
+            raise EgressError(
+                f"the policy permits one endpoint, yet a library tried to reach {tried}. Nothing was sent there. Find "
+                "out why; what has to be downloaded is fetched before, without a baseline."
+            )
         raise EgressError(
-            f"network=none, yet a library tried to reach {', '.join(sorted(set(_denied)))}. Nothing was sent. "
+            f"network=none, yet a library tried to reach {tried}. Nothing was sent. "
             "Find out why, or allow it with network=allow."
         )
 
@@ -100,12 +136,15 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     else:
         return
     if address is not None and not _is_local(address[0]):  # without an address it goes where `connect` was allowed to
+        if (_text(address[0]), _number(address[1])) in _allowed:
+            return
         _denied.append(f"{address[0]}:{address[1]}")
-        raise EgressError(f"network=none refuses the connection to {address[0]}:{address[1]}.")
+        rule = "the policy file" if _allowed else "network=none"
+        raise EgressError(f"{rule} refuses the connection to {address[0]}:{address[1]}.")
 
 
 def _is_local(host: Any) -> bool:
-    text = host.decode() if isinstance(host, bytes) else host
+    text = _text(host)
     if isinstance(
         text, int
     ):  # AF_NETLINK: 0 is this machine's kernel; AF_VSOCK: the host of a virtual machine is not 0

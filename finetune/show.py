@@ -1,4 +1,4 @@
-"""`show recipes|models|adapters|tasks [NAME]`: what there is and where it comes from."""
+"""`show recipes|models|adapters|tasks|baselines [NAME]`: what there is and where it comes from."""
 
 import dataclasses
 import importlib.util
@@ -84,4 +84,5 @@ KINDS: dict[str, Callable[[], dict[str, Path]]] = {
     "models": lambda: groups()["model"],
     "adapters": _seam("adapter"),
     "tasks": _seam("task"),
+    "baselines": lambda: groups()["baseline"],
 }

@@ -1,11 +1,12 @@
 """From a reply to a row: one parser judges every model; what the provider itself withheld stays what it is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import get_args
 
-from finetune import named
 from finetune.config import TaskConfig
 from finetune.example import Example, Outcome, Prediction
+from finetune.judge import Judge
 from finetune.rundir import Json
 
 WITHHELD: tuple[Outcome, ...] = ("refused", "filtered", "api_error", "truncated")
@@ -39,29 +40,12 @@ def prediction(
         model: id that the reply names.
         usage: tokens and cost, or None.
     """
-    module = named.load("task", task.kind)
-    answer: str | None = None
-    outcome: Outcome
-    if withheld is not None:
-        outcome = withheld
-    else:
-        answer = module.parse(text, module.choices(task, labels, example), task.synonyms)
-        outcome = module.judge(task)(text, answer, example.target)
-    return Prediction(
-        id=example.id,
-        image_sha256=image_sha256,
-        question=example.question,
-        gold=example.target,
-        text=text,
-        answer=answer,
-        outcome=outcome,
-        probabilities=None,
-        seconds=seconds,
-        model=model,
-        parser=module.PARSER,
-        group=example.group,
-        usage=usage,
+    judge = Judge(task, tuple(labels))
+    answer = judge.parse(text, example) if withheld is None else None
+    row = judge.prediction(
+        example, text, answer, image_sha256=image_sha256, seconds=seconds, model=model, outcome=withheld
     )
+    return replace(row, usage=usage)
 
 
 def withheld(row: Json) -> Outcome | None:

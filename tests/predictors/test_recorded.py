@@ -1,6 +1,7 @@
 """Packs are replayed as they were recorded, or not at all: every slip is caught and named."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 
@@ -14,16 +15,22 @@ from finetune.baseline import pack
 from finetune.config import BaselineConfig
 from finetune.errors import ConfigError, IntegrityError
 from finetune.predictors import recorded
-from finetune.rundir import read_json, read_jsonl, sha256_file
+from finetune.rundir import RunDir, read_json, read_jsonl, sha256_file
 
 CONNECTS = []
 sys.addaudithook(lambda event, _: CONNECTS.append(event) if event in ("socket.connect", "socket.getaddrinfo") else None)
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return synthetic.prepare(tmp_path_factory.mktemp("site") / "run", parts=4)
+
+
 @pytest.fixture
-def site(tmp_path):
-    config, run = synthetic.prepare(tmp_path / "run", parts=4)
-    folder = tmp_path / "pack"
+def site(prepared, tmp_path):
+    config, run = prepared
+    shutil.copytree(run.root, tmp_path / "run")
+    run, folder = RunDir(tmp_path / "run"), tmp_path / "pack"
     return replace(config, baseline=BaselineConfig("recorded", "gpt", path=str(folder))), run, folder
 
 

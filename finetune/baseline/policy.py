@@ -1,0 +1,165 @@
+"""The policy file: who permitted what to leave, to which endpoint, until when. Without it nothing opens a socket."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import yaml
+
+from finetune.config import Config
+from finetune.convert import to_dataclass
+from finetune.errors import ConfigError, EgressError
+from finetune.rivals import names
+
+FIELDS = ("image", "question", "labels", "examples")
+"""What may leave: pictures; the question; the labels as a schema; worked examples, which hold training answers."""
+
+LIVE = ("openai_compatible", "any_llm")
+"""Kinds of baseline that ask over a network."""
+
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What a million tokens cost, for models that no price list knows."""
+
+    input_per_million: float
+    output_per_million: float
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What one person permitted.
+
+    Attributes:
+        endpoint: URL below which requests may go.
+        dataset: the recipe's name, or `sha256:` and the digest of the run's data/manifest.jsonl.
+        fields: of `FIELDS`.
+        max_images: different pictures that may leave, in all.
+        max_cost: in the currency of the price list (US dollars), in all; `unmetered` = not billed by the token.
+        expires: last day, YYYY-MM-DD.
+        approver: who permits it.
+        prices: where no price list knows the model.
+    """
+
+    endpoint: str
+    dataset: str
+    fields: tuple[str, ...]
+    max_images: int
+    max_cost: float | Literal["unmetered"]
+    expires: str
+    approver: str
+    prices: Prices | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the endpoint."""
+        return address(self.endpoint)
+
+
+def address(url: str) -> tuple[str, int]:
+    """Host and port of a URL.
+
+    Raises:
+        EgressError: it is none of http or https.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise EgressError(f"{url!r} is no endpoint; expected https://HOST/PATH or http://HOST:PORT/PATH.")
+    return parts.hostname, parts.port or _PORTS[parts.scheme]
+
+
+def asks(config: Config) -> bool:
+    """Whether a run of this configuration would put questions to a foreign endpoint."""
+    return config.baseline.kind in LIVE and "evaluate" in config.stages and config.baseline.name in names(config)
+
+
+def load(config: Config) -> Policy:
+    """Reads the policy and checks what needs no data: network, form, expiry, endpoint, fields.
+
+    Raises:
+        EgressError: live calls are not permitted; everything that is missing is listed.
+    """
+    place = config.baseline.policy
+    if place is None:
+        raise EgressError(
+            f"baseline={config.baseline.kind} would send pictures to an endpoint. That needs a policy file: say which "
+            "with baseline.policy=FILE (docs/baselines.md has its form). Nothing was sent."
+        )
+    policy = _read(Path(place).expanduser())
+    found = [*_problems(policy), *_config_problems(config, policy)]
+    if found:
+        raise EgressError(f"{place} does not permit this; nothing was sent:\n  " + "\n  ".join(found))
+    return policy
+
+
+def _read(file: Path) -> Policy:
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if isinstance(tree, dict) and isinstance(tree.get("expires"), datetime.date):
+            tree["expires"] = tree["expires"].isoformat()
+        return to_dataclass(tree, Policy, "policy")
+    except OSError as error:
+        raise EgressError(f"baseline.policy: {file} cannot be read ({error.strerror}). Nothing was sent.") from error
+    except (ConfigError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise EgressError(f"baseline.policy: {file} is no policy; nothing was sent:\n{error}") from error
+
+
+def _problems(policy: Policy) -> list[str]:
+    found = [f"fields: {field!r} is none of {', '.join(FIELDS)}" for field in policy.fields if field not in FIELDS]
+    found += [
+        f"fields: lacks {field}, without which nothing can be asked"
+        for field in FIELDS[:2]
+        if field not in policy.fields
+    ]
+    try:
+        last = datetime.date.fromisoformat(policy.expires)
+        if last < datetime.datetime.now(datetime.UTC).date():
+            found.append(f"expires: {policy.expires} is past; ask {policy.approver} for a new permission")
+    except ValueError:
+        found.append(f"expires: got {policy.expires!r}, expected YYYY-MM-DD")
+    if not policy.approver.strip():
+        found.append("approver: is empty; a person permits this")
+    return found
+
+
+def _config_problems(config: Config, policy: Policy) -> list[str]:
+    found = []
+    baseline = config.baseline
+    if config.network != "allow":
+        found.append(f"network={config.network} refuses every connection; live calls need network=allow as well")
+    if baseline.base_url is not None and not covers(policy.endpoint, baseline.base_url):
+        found.append(f"endpoint: permits {policy.endpoint}, baseline.base_url is {baseline.base_url}")
+    if max(baseline.shots, default=0) > 0 and "examples" not in policy.fields:
+        found.append("fields: baseline.shots sends training pictures with their answers, which needs 'examples'")
+    return found
+
+
+def covers(endpoint: str, url: str) -> bool:
+    """Whether a URL lies at or below an endpoint: same scheme, host and port, and its path."""
+    own, other = urlsplit(endpoint), urlsplit(url)
+    base = own.path.rstrip("/")
+    below = other.path == base or other.path.startswith(f"{base}/")
+    return own.scheme == other.scheme and address(endpoint) == address(url) and below
+
+
+def check_data(policy: Policy, tags: Sequence[str], images: int) -> None:
+    """Checks what needs the data: which it is, and how many pictures would leave.
+
+    Raises:
+        EgressError: the policy is about other data, or about fewer pictures.
+    """
+    if policy.dataset not in tags:
+        raise EgressError(
+            f"the policy is about the data set {policy.dataset!r}, this run's is {' or '.join(map(repr, tags))}. "
+            f"Nothing was sent; ask {policy.approver}."
+        )
+    if images > policy.max_images:
+        raise EgressError(
+            f"{images} pictures would leave, the policy permits {policy.max_images}. Nothing was sent; take fewer "
+            f"(data.limit) or ask {policy.approver}."
+        )
