@@ -230,7 +230,7 @@ def everything(
     candidate: str = "tuned",
     validation: Rows | None = None,
 ) -> Json:
-    """The whole of `metrics.json`, image by image whatever the unit of decision; arguments as those of `compare`, `baseline` settled."""
+    """The whole of `metrics.json`, image by image; arguments as those of `compare`, `baseline` settled."""
     models: dict[str, Json] = {}
     known = dict(validation or {})
     for who, rows in deployed.items():

@@ -190,7 +190,7 @@ def compare(
         evaluate=evaluate,
         baseline=against,
         candidate=candidate,
-        validation=dict(validation or {}),
+        validation=operated(test, validation or {}, evaluate, against),
         fairness=tuple(fairness),
     )
     own = case.test

@@ -2,9 +2,9 @@
 
 import re
 
-from finetune import named
+from finetune import crosscheck_evaluation, named
 from finetune.assertions import ambiguous
-from finetune.config import AUGMENTS, RIVALS, STAGES, Config
+from finetune.config import AUGMENTS, STAGES, Config
 
 
 def problems(config: Config) -> list[str]:
@@ -13,7 +13,7 @@ def problems(config: Config) -> list[str]:
         *_name_problems(config),
         *_data_problems(config),
         *_task_problems(config),
-        *_evaluate_problems(config),
+        *crosscheck_evaluation.problems(config),
         *_train_problems(config),
     ]
 
@@ -74,8 +74,6 @@ def _task_problems(config: Config) -> list[str]:
             for label in task.synonyms
             if label not in task.labels
         ]
-        if config.evaluate.positive not in (None, *task.labels):
-            found.append(f"evaluate.positive: {named.unknown('label', str(config.evaluate.positive), task.labels)}")
     if not task.question.strip():
         found.append("task.question: is empty")
     found += [
@@ -83,19 +81,6 @@ def _task_problems(config: Config) -> list[str]:
         for spelling, owners in ambiguous(task.labels, task.synonyms).items()
     ]
     return found + (named.load("task", task.kind).problems(task) if task.kind in named.names("task") else [])
-
-
-def _evaluate_problems(config: Config) -> list[str]:
-    models = config.evaluate.models
-    menu = [*RIVALS, *([config.baseline.name] if config.baseline.kind != "none" else [])]
-    found = [
-        f"evaluate.models: {named.unknown('model', who, [*menu, 'predictions:PATH'])}"
-        for who in models
-        if who not in menu and not who.startswith("predictions:")
-    ]
-    if not models or len(set(models)) < len(models):
-        found.append(f"evaluate.models: got [{', '.join(models)}], expected at least one, each once")
-    return found
 
 
 def _train_problems(config: Config) -> list[str]:
@@ -107,7 +92,6 @@ def _train_problems(config: Config) -> list[str]:
         ("train.accumulate", train.accumulate),
         ("method.rank", method.rank),
         ("method.alpha", method.alpha),
-        ("evaluate.batch_size", config.evaluate.batch_size),
     ):
         if value <= 0:
             found.append(f"{name}: got {value:g}, expected more than 0")

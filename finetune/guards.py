@@ -11,9 +11,6 @@ from finetune.rundir import Json
 
 Status = Literal["pass", "fail", "inconclusive", "not_asked"]
 
-METRICS = ("accuracy", "coverage", "sensitivity", "specificity", "precision")
-"""What a guard may be about: shares of items, each right or wrong by itself."""
-
 
 def declared(tree: Mapping[str, object], where: str = "") -> dict[str, float]:
     """`METRIC` or `METRIC.LABEL` -> lowest acceptable lower bound; keys may be nested or dotted.

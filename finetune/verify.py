@@ -1,4 +1,4 @@
-"""`python -m finetune verify RUN`: is every file of a run still what the record says it is?"""
+"""`python -m finetune verify RUN`: is every file what the record says, and every number what the predictions give?"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,9 @@ from finetune.errors import ConfigError, IntegrityError
 from finetune.rundir import Json, RunDir, canonical_digest, read_json, read_jsonl, sha256_file
 from finetune.runner import ENDS, fingerprint
 
+SCHEMA = 2
+"""Of the `comparison.json` whose numbers can be recomputed."""
+
 RECORDED = ("data", "train", "eval", "report", "export")
 """Folders whose files should all be in the record, checkpoints and the pictures of the data apart."""
 
@@ -18,7 +21,7 @@ def run(arguments: Sequence[str]) -> None:
 
     Raises:
         ConfigError: the argument is no run directory.
-        IntegrityError: a file, the chain, `run.json` or a fingerprint differs; names all that do.
+        IntegrityError: a file, the chain, `run.json`, a fingerprint or a number differs; names all that do.
     """
     if len(arguments) != 1:
         raise ConfigError(f"verify takes one run directory, got {len(arguments)}: python -m finetune verify runs/NAME")
@@ -50,6 +53,8 @@ def check(run: RunDir) -> list[tuple[str, int, str]]:
     ]
     if not any(found for *_, found in checks):  # on altered files a fingerprint says nothing new, or cannot be made
         checks.append(("fingerprints of stages", *_fingerprints(run, status)))
+    if not any(found for *_, found in checks):
+        checks.append(("values of the evaluation", *_numbers(run, status)))
     problems = [problem for *_, found in checks for problem in found]
     if problems:
         raise IntegrityError(f"{run.root} is not what its record says:\n" + "\n".join(problems))
@@ -123,6 +128,19 @@ def _fingerprints(run: RunDir, status: Json) -> tuple[int, str, list[str]]:
     old = [name for name in stale if name in ENDS]
     note = f"; out of date: {', '.join(old)} (run them again)" if old else ""
     return len(done), f"match config.yaml and the files{note}", found
+
+
+def _numbers(run: RunDir, status: Json) -> tuple[int, str, list[str]]:
+    """Every answer, outcome and number of the evaluation, from the texts of the predictions alone."""
+    if "evaluate" not in _done(status):
+        return 0, "nothing was evaluated", []
+    schema = read_json(run.comparison)["schema"]
+    if schema != SCHEMA:
+        return 0, f"not comparable: comparison.json has schema {schema}, this version writes {SCHEMA}", []
+    from finetune import recompute
+
+    checked, found = recompute.check(run, compose.from_yaml(run.config_file))
+    return checked, "as the predictions give", found
 
 
 def _unrecorded(run: RunDir, files: dict[str, str]) -> list[str]:

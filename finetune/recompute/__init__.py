@@ -1,0 +1,8 @@
+"""Every number of an evaluation once more, from its predictions alone, with formulas of its own.
+
+Nothing here imports `finetune.comparison` or `finetune.stats`: an error in one is not repeated by the other.
+"""
+
+from finetune.recompute.differences import check
+
+__all__ = ["check"]

@@ -1,0 +1,104 @@
+"""What is written in `comparison.json` and `metrics.json`, against what the predictions give."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from finetune import dataset
+from finetune.config import Config
+from finetune.judge import Judge
+from finetune.recompute import details, headline, verdict
+from finetune.recompute.rows import Row, Setting
+from finetune.rundir import RunDir, read_json, read_jsonl
+
+TOLERANCE = 1e-6
+"""Numerical roots and quantiles agree to this; everything else to the last digits."""
+LOOSE = {"temperature": 1e-3, "brier": 1e-4, "log_loss": 1e-4, "ece": 1e-3, "confidence": 1e-3}
+"""Numbers behind an optimisation."""
+FINAL = ("refused", "filtered", "api_error", "truncated")
+"""Outcomes that the service or the length limit gave; the text alone cannot show them."""
+
+
+def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
+    """Re-parses every text, re-scores every row and recomputes every number.
+
+    Returns:
+        how many values were compared, and each that differs, in words.
+    """
+    found, more = read_json(run.comparison), read_json(run.metrics)
+    who = list(found["models"])
+    deployed = {name: list(read_jsonl(run.predictions(name))) for name in who}
+    generated = {name: list(read_jsonl(run.predictions(name, True))) for name in found["modes"]}
+    validation = {name: list(read_jsonl(run.validation(name))) for name in who if run.validation(name).exists()}
+    problems, checked = [], 0
+    judge = Judge(config.task, tuple(found["labels"]))
+    rows = _examples(config, run)
+    examples = {example.id: example for _, example in rows}
+    for name, own in (*deployed.items(), *((f"{name}.generated", own) for name, own in generated.items())):
+        problems += list(_scored(name, own, judge, examples))
+        checked += len(own)
+    if problems:
+        return checked, problems
+    setting = Setting(
+        labels=tuple(found["labels"]),
+        evaluate=config.evaluate,
+        baseline=found["decision"]["rule"]["baseline"],
+        seed=config.seed,
+        folds=[fold for fold, _ in rows],
+        meta=[example.meta for _, example in rows],
+        task=config.task.kind,
+    )
+    tree = headline.expected(deployed, generated, setting)
+    tree |= verdict.expected(deployed, generated, validation, setting, found.get("fairness", []))
+    named = {row["name"]: row for row in found["criteria"]}
+    pairs = [*_compared(tree, found | {"criteria": named}, run.comparison.name)]
+    pairs += _compared(details.expected(deployed, generated, validation, setting), more, run.metrics.name)
+    return checked + len(pairs), [problem for problem in pairs if problem]
+
+
+def _examples(config: Config, run: RunDir) -> list[tuple[str, Any]]:
+    parts = run.parts(config.data.folds)
+    return [(part.name, example) for part in parts for example in dataset.read_split(part.split("test"))]
+
+
+def _scored(name: str, rows: list[Row], judge: Judge, examples: dict[str, Any]) -> Iterator[str]:
+    """Rows whose answer is not what the parser reads in their text, or whose outcome does not follow from it."""
+    if [row["id"] for row in rows] != list(examples):
+        yield f"{name}.predictions.jsonl: its ids are not those of the test split, in order"
+        return
+    for row in rows:
+        example = examples[row["id"]]
+        if row["gold"] != example.target:
+            yield f"{name}.predictions.jsonl {row['id']}: gold is {row['gold']!r}, in the test {example.target!r}"
+        elif row["outcome"] not in FINAL:
+            answer = judge.parse(row["text"], example)
+            outcome = judge.outcome(row["text"], answer, example)
+            for key, own in (("answer", answer), ("outcome", outcome)):
+                if row[key] != own:
+                    yield f"{name}.predictions.jsonl {row['id']}: {key} is {row[key]!r}, its text gives {own!r}"
+
+
+def _compared(wanted: Any, got: Any, where: str) -> Iterator[str]:
+    """One text a value of `wanted`: empty where `got` agrees, else what differs."""
+    if isinstance(wanted, dict):
+        for key, value in wanted.items():
+            if not isinstance(got, dict) or key not in got:
+                yield f"{where} {key}: is missing"
+            else:
+                yield from _compared(value, got[key], f"{where} {key}")
+    elif isinstance(wanted, list):
+        if not isinstance(got, list) or len(got) != len(wanted):
+            yield f"{where}: holds {len(got) if isinstance(got, list) else got!r} entries, recomputed {len(wanted)}"
+        else:
+            for number, (value, other) in enumerate(zip(wanted, got, strict=True)):
+                yield from _compared(value, other, f"{where}[{number}]")
+    else:
+        yield "" if _same(wanted, got, where.rpartition(" ")[2]) else f"{where}: is {got!r}, recomputed {wanted!r}"
+
+
+def _same(wanted: Any, got: Any, key: str) -> bool:
+    if isinstance(wanted, bool) or isinstance(got, bool) or not isinstance(wanted, int | float):
+        return bool(wanted == got)
+    if not isinstance(got, int | float):
+        return False
+    return math.isclose(wanted, got, rel_tol=0, abs_tol=LOOSE.get(key, TOLERANCE))

@@ -1,0 +1,157 @@
+"""The numbers of `comparison.json` from rows: metrics, bands, flow, pairs, modes, subgroups."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from finetune import named
+from finetune.recompute import formulas
+from finetune.recompute.rows import FAILED, Row, Setting, counts, decisive, difference, right
+
+Tree = dict[str, Any]
+Rows = Mapping[str, Sequence[Row]]
+OUTCOMES = ("correct", "wrong", *FAILED)
+SMALL = 30
+
+
+def expected(raw: Rows, raw_generated: Rows, setting: Setting) -> Tree:
+    """Everything but guards, criteria and verdict."""
+    deployed = {who: decisive(who, rows, setting) for who, rows in raw.items()}
+    generated = {who: decisive(who, rows, setting) for who, rows in raw_generated.items()}
+    first = next(iter(deployed.values()))
+    return {
+        "n": len(first),
+        "groups": len({row["group"] for row in first}),
+        "folds": len({fold for fold in setting.folds if fold}),
+        "estimand": {"images": len(next(iter(raw.values())))},
+        "models": {who: metrics(rows, setting) for who, rows in deployed.items()},
+        "bands": {who: band(rows, setting) for who, rows in deployed.items()},
+        "outcomes": {who: outcomes(rows) for who, rows in raw.items()},
+        "flow": {who: flow(rows) for who, rows in raw.items()},
+        "pairs": pairs(deployed, setting),
+        "modes": modes(deployed, generated, setting),
+        "subgroups": subgroups(raw, setting),
+    }
+
+
+def outcomes(rows: Sequence[Row]) -> Tree:
+    """How many of each."""
+    told = Counter(row["outcome"] for row in rows)
+    return {name: told[name] for name in OUTCOMES}
+
+
+def flow(rows: Sequence[Row]) -> Tree:
+    """Asked, answered and everything else."""
+    told = outcomes(rows)
+    answered = sum(row["outcome"] not in FAILED for row in rows)
+    return {"asked": len(rows), "answered": answered, **told, "left_out_of_pairs": told["api_error"]}
+
+
+def share(hits: Sequence[bool], rows: Sequence[Row]) -> Tree:
+    """A proportion of rows."""
+    return formulas.proportion(hits, [row["group"] for row in rows])
+
+
+def metrics(rows: Sequence[Row], setting: Setting) -> Tree:
+    """All metrics of one model."""
+    known = [row for row in rows if row["outcome"] != "api_error"]
+    answered = [row for row in rows if row["outcome"] not in FAILED]
+    found = {
+        "accuracy": share([row["outcome"] == "correct" for row in known], known),
+        "answered_accuracy": share([row["outcome"] == "correct" for row in answered], answered),
+        "coverage": share([row["outcome"] not in FAILED for row in rows], rows),
+    }
+    positive = setting.evaluate.positive
+    if not setting.labels:
+        return found | _of_task(known, setting)
+    tables = tabulated(known, setting.labels)
+    whole = {"value": 0.0, "low": 0.0, "high": 1.0}
+    means = formulas.resampled(tables, setting.seed) if len(known) else [whole, whole]
+    found |= dict(zip(("balanced_accuracy", "macro_f1"), means, strict=True))
+    for metric in ("sensitivity", "specificity") if positive is not None else ():
+        own = [row for row in known if counts(row, metric, positive)]
+        found[metric] = share([right(row, metric, positive) for row in own], own)
+    return found
+
+
+def _of_task(rows: Sequence[Row], setting: Setting) -> Tree:
+    """Metrics of open answers are the task's own functions: here they are only applied again."""
+    module: Any = named.load("task", setting.task)
+    if "METRICS" not in vars(module) or not rows:
+        return {}
+    said = [row["answer"] if row["outcome"] not in FAILED else None for row in rows]
+    scores = module.metrics([row["gold"] for row in rows], said, [row["group"] for row in rows])
+    return {name: {"value": score.value, "low": score.low, "high": score.high} for name, score in scores.items()}
+
+
+def tabulated(rows: Sequence[Row], labels: Sequence[str]) -> Any:
+    """Confusion tables `[groups, labels, labels + 1]`, the last column for no answer."""
+    own, number = formulas.index([row["group"] for row in rows])
+    tables = np.zeros((number, len(labels), len(labels) + 1))
+    for group, row in zip(own, rows, strict=True):
+        column = len(labels) if row["outcome"] in FAILED else labels.index(row["answer"])
+        tables[group, labels.index(row["gold"]), column] += 1
+    return tables
+
+
+def band(rows: Sequence[Row], setting: Setting) -> Tree:
+    """The primary metric with every failure wrong, and right."""
+    metric, positive = setting.metric, setting.evaluate.positive
+    own = [row for row in rows if counts(row, metric, positive)]
+    balanced = metric == "balanced_accuracy"
+    weights = formulas.balanced_weights([row["gold"] for row in own]) if balanced else [1 / len(own)] * len(own)
+    low = sum(weight for weight, row in zip(weights, own, strict=True) if right(row, metric, positive))
+    lost = sum(weight for weight, row in zip(weights, own, strict=True) if row["outcome"] in FAILED)
+    return {"low": low, "high": min(1.0, low + lost)}
+
+
+def pairs(deployed: Rows, setting: Setting) -> Tree:
+    """Every pair, tuned first, then the others, then linear, base and majority."""
+    last = ("linear", "base", "majority")
+    middle = [who for who in deployed if who not in ("tuned", *last)]
+    found = {}
+    for a, b in combinations([who for who in ("tuned", *middle, *last) if who in deployed], 2):
+        margin = setting.evaluate.decision.margin if (a, b) == ("tuned", setting.baseline) else None
+        row = difference(deployed[a], deployed[b], setting, setting.metric, margin or 0.0)
+        found[f"{a}-{b}"] = row if margin is not None else row | {"p_noninferiority": None}
+    return found
+
+
+def modes(deployed: Rows, generated: Rows, setting: Setting) -> Tree:
+    """The other answering mode."""
+    found: Tree = {}
+    for who, rows in generated.items():
+        same = sum(a["answer"] == b["answer"] for a, b in zip(deployed[who], rows, strict=True))
+        low, high = formulas.wilson(same, len(rows))
+        agreement = {"value": same / len(rows), "low": low, "high": high}
+        found[who] = {"metrics": metrics(rows, setting), "outcomes": outcomes(rows), "agreement": agreement}
+    if "tuned" in found and "base" in found:
+        gains = [
+            difference(side["tuned"], side["base"], setting, setting.metric)["difference"]
+            for side in (deployed, generated)
+        ]
+        found["tuned"] |= {"perception_gain": gains[0], "format_gain": gains[1] - gains[0]}
+    return found
+
+
+def subgroups(raw: Rows, setting: Setting) -> list[Tree]:
+    """Accuracy, sensitivity and specificity by columns of meta."""
+    found = []
+    positive = setting.evaluate.positive
+    for column in setting.evaluate.subgroups:
+        values = [row.get(column, "") for row in setting.meta]
+        for value in sorted(set(values)):
+            places = [i for i, own in enumerate(values) if own == value]
+            some = next(iter(raw.values()))
+            told: Tree = {"n": len(places), "groups": len({some[i]["group"] for i in places})}
+            for who, rows in raw.items():
+                own_rows = [rows[i] for i in places if rows[i]["outcome"] != "api_error"]
+                told[who] = {}
+                for metric in ("accuracy", *(("sensitivity", "specificity") if positive is not None else ())):
+                    kept = [row for row in own_rows if counts(row, metric, positive)]
+                    told[who][metric] = share([right(row, metric, positive) for row in kept], kept)
+            found.append(told | {"small": len(places) < SMALL})
+    return found
