@@ -61,13 +61,13 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
         ConfigError: `data.group` is no rule that this adapter knows.
     """
     root = locate(path, options)
-    rule = _group_rule(options.group)
+    rule = group_rule(options.group)
     for item in scan(root):
         if isinstance(item, BadRow):
             yield item
             continue
         label, inside, _ = item.partition("/")
-        group = _group(rule, item)
+        group = group_of(rule, item)
         if not inside:
             yield BadRow(item, item, f"lies in no class folder; expected {root.name}/LABEL/{item}")
         elif group is None:
@@ -115,21 +115,25 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _group_rule(rule: str | None) -> re.Pattern[str] | str | None:
+def group_rule(rule: str | None) -> re.Pattern[str] | str | None:
+    """Reads `data.group` of adapters whose only sign of a group is the path.
+
+    Raises:
+        ConfigError: it is neither `parent` nor a regular expression `regex:PATTERN`.
+    """
     if rule is None or rule == "parent":
         return rule
     kind, _, pattern = rule.partition(":")
     if kind != "regex" or not pattern:
-        raise ConfigError(
-            f"data.group: got {rule!r}, expected 'parent' or 'regex:PATTERN' for data.adapter=image_folder"
-        )
+        raise ConfigError(f"data.group: got {rule!r}, expected 'parent' or 'regex:PATTERN' for this adapter")
     try:
         return re.compile(pattern)
     except re.error as error:
         raise ConfigError(f"data.group: {pattern!r} is no regular expression ({error})") from error
 
 
-def _group(rule: re.Pattern[str] | str | None, relative: str) -> str | None:
+def group_of(rule: re.Pattern[str] | str | None, relative: str) -> str | None:
+    """The group of one image by the rule, or None where the pattern does not match its path."""
     if rule is None:
         return relative
     if isinstance(rule, str):

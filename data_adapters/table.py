@@ -1,4 +1,4 @@
-"""A table with one row an image: CSV, TSV, JSONL or Parquet. Values stay text as spelled (`01`, `yes`, `1e3`)."""
+"""A table with one row an image: CSV, TSV, Excel, JSONL or Parquet. Text stays as spelled (`01`, `yes`, `1e3`)."""
 
 import csv
 import difflib
@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow.parquet
 
+from data_adapters import _excel, _files
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example, ImageRef, Message
 
@@ -35,6 +36,7 @@ class Options:
         question: column with a question of its own for each row.
         meta: columns carried along for subgroups.
         delimiter: of CSV files.
+        sheet: of an Excel workbook that has several.
         frame: frame of animated or multi-page images.
         window: (low, high) raw values shown as black and white, for 16-bit and float images.
         package: installed Python package that stands in where `data.path` is null.
@@ -50,6 +52,7 @@ class Options:
     question: str | None = None
     meta: tuple[str, ...] = ()
     delimiter: str = ","
+    sheet: str | None = None
     frame: int | None = None
     window: tuple[float, ...] | None = None
     package: str | None = None
@@ -96,7 +99,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             continue
         where, row = item
         name = row[options.image]
-        relative = f"{options.images.rstrip('/')}/{name}" if options.images else name
+        relative = _files.join(options.images, name)
         seen[relative] += 1
         empty = [c for c in (options.image, options.label, options.id, options.group) if c and not row[c].strip()]
         if empty:
@@ -121,7 +124,7 @@ def _rows(root: Path, path: Path | None, options: Options) -> Iterator[Row | Bad
         yield from ((f"package {options.package} row {number}", row) for number, row in enumerate(rows, 1))
         return
     file = path if path.is_file() else root / options.file
-    readers = {".csv": _csv, ".tsv": _csv, ".txt": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
+    readers = {".csv": _csv, ".tsv": _csv, ".txt": _csv, ".xlsx": _workbook, ".jsonl": _jsonl, ".parquet": _parquet}
     if file.suffix.lower() not in readers:
         raise DataError(f"{file.name} is no table this adapter reads; expected one of {', '.join(readers)}.")
     try:
@@ -147,6 +150,22 @@ def _csv(file: Path, options: Options) -> Iterator[Row | BadRow]:
             raise DataError(f"{file.name} line {reader.line_num} cannot be read: {error}.") from error
 
 
+def _workbook(file: Path, options: Options) -> Iterator[Row | BadRow]:
+    rows = _excel.rows(file, options.sheet)
+    header = ["" if name is None else str(name).strip() for name in next(rows, (0, []))[1]]
+    _check_columns(file.name, header, options)
+    for number, values in rows:
+        where = f"{file.name} row {number}"
+        broken = [str(value) for value in values if isinstance(value, _excel.CellError)]
+        if broken:
+            yield BadRow(where, "", f"holds {broken[0]}, a formula that failed.")
+        elif len(values) > len(header):
+            yield BadRow(where, "", _wrong_count(list(map(str, values)), header))
+        else:
+            filled = [*values, *[None] * (len(header) - len(values))]
+            yield _typed(where, dict(zip(header, filled, strict=True)), options)
+
+
 def _wrong_count(fields: Sequence[str], header: Sequence[str]) -> str:
     said = f"has {len(fields)} fields, the header has {len(header)} ({','.join(header)})"
     if len(fields) < len(header):
@@ -161,7 +180,9 @@ def _jsonl(file: Path, options: Options) -> Iterator[Row | BadRow]:
             if not line.strip():
                 continue
             try:
-                value = json.loads(line, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique)
+                value = json.loads(
+                    line, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_files.unique
+                )
             except (ValueError, RecursionError) as error:
                 yield BadRow(where, "", f"is not JSON: {error}")
                 continue
@@ -169,14 +190,6 @@ def _jsonl(file: Path, options: Options) -> Iterator[Row | BadRow]:
                 yield _typed(where, value, options)
             else:
                 yield BadRow(where, "", "is JSON but not an object {column: value, ...}")
-
-
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Objects as JSON means them; of a key that stands twice, `json` would keep the last one without a word."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError(f"it has {Counter(name for name, _ in pairs).most_common(1)[0][0]!r} twice")
-    return found
 
 
 def _parquet(file: Path, options: Options) -> Iterator[Row | BadRow]:

@@ -5,16 +5,21 @@ palettes go through Pillow's own conversion; raw values of more than 8 bits need
 """
 
 import hashlib
+import io
 import os
 import re
 import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
+from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from finetune.errors import DataError
@@ -30,6 +35,7 @@ MAX_PIXELS = 2**26
 MAX_SIDE_PX = 20_000
 _BACKGROUND = (255, 255, 255, 255)
 _DEEP_MODES = ("I", "F")
+_ORIENTATION = 0x0112
 _URL = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|(?:data|file|javascript):)", re.IGNORECASE)
 _UNDECODABLE = (
     OSError,
@@ -49,36 +55,42 @@ _UNDECODABLE = (
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
-def check(root: Path, relative: str) -> Path:
+def check(root: Path, relative: str, what: str = "image", may_be_empty: bool = False) -> Path:
     """Resolves a path of a row below `root`, without opening it.
+
+    Args:
+        root: folder that the file must lie in.
+        relative: POSIX path.
+        what: word for the file in errors.
+        may_be_empty: 0 bytes are fine.
 
     Raises:
         DataError: it is a URL, absolute, climbs out (`..` or a link), is missing, empty, or no regular file.
     """
     shown = repr(relative)
     if not relative.strip() or "\0" in relative:
-        raise DataError(f"image path {shown} is empty or holds a NUL; expected a path relative to {root}.")
+        raise DataError(f"{what} path {shown} is empty or holds a NUL; expected a path relative to {root}.")
     if _URL.match(relative):
         raise DataError(
-            f"image path {shown} is a URL; nothing is fetched. Save the image below {root} and name that file."
+            f"{what} path {shown} is a URL; nothing is fetched. Save the {what} below {root} and name that file."
         )
     as_windows = PureWindowsPath(relative)  # splits at both kinds of slash, and knows drives
     if as_windows.anchor:
-        raise DataError(f"image path {shown} is absolute; expected a path relative to {root}.")
+        raise DataError(f"{what} path {shown} is absolute; expected a path relative to {root}.")
     if ".." in as_windows.parts:
-        raise DataError(f"image path {shown} climbs with '..'; expected a path below {root}.")
+        raise DataError(f"{what} path {shown} climbs with '..'; expected a path below {root}.")
     try:
         place = Path(os.path.realpath(root / relative))
         status = place.stat()
     except (OSError, ValueError) as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-        raise DataError(f"image {shown} {reason}; looked below {root}.") from error
+        raise DataError(f"{what} {shown} {reason}; looked below {root}.") from error
     if not place.is_relative_to(os.path.realpath(root)):
-        raise DataError(f"image {shown} is a link out of {root}, to {place}; copy the file there instead.")
+        raise DataError(f"{what} {shown} is a link out of {root}, to {place}; copy the file there instead.")
     if not stat.S_ISREG(status.st_mode):
-        raise DataError(f"image {shown} is a {_kind(status.st_mode)}, expected a regular file.")
-    if status.st_size == 0:
-        raise DataError(f"image {shown} is empty (0 bytes).")
+        raise DataError(f"{what} {shown} is a {_kind(status.st_mode)}, expected a regular file.")
+    if status.st_size == 0 and not may_be_empty:
+        raise DataError(f"{what} {shown} is empty (0 bytes).")
     return place
 
 
@@ -98,17 +110,105 @@ def load(root: Path, ref: ImageRef) -> Image.Image:
         DataError: the path is unsafe, the file damaged, too large, of another format, of several frames without a rule,
             or of more than 8 bits without a window. Names the path.
     """
+    with _opened(_file(root, ref), ref) as image:
+        image.load()
+        return ImageOps.exif_transpose(_to_rgb(image, ref))
+
+
+def decode(content: bytes, ref: ImageRef) -> Image.Image:
+    """Decodes an image that is no file of its own by the same rules; `ref.path` only names it in errors.
+
+    Raises:
+        DataError: as `load`.
+    """
+    if not content:
+        raise DataError(f"image {ref.path!r} is empty (0 bytes).")
+    with _opened(io.BytesIO(content), ref) as image:
+        image.load()
+        return ImageOps.exif_transpose(_to_rgb(image, ref))
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its pixels before they are decoded.
+
+    Attributes:
+        width: as stored, before EXIF.
+        height: as stored, before EXIF.
+        orientation: EXIF orientation, 1 (upright) to 8.
+    """
+
+    width: int
+    height: int
+    orientation: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the upright image."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+def header(root: Path, ref: ImageRef) -> Header:
+    """Size and orientation, with every check of `load` that needs no pixels.
+
+    Raises:
+        DataError: as `load`, for what the header shows.
+    """
+    with _opened(_file(root, ref), ref) as image:
+        if ref.window is None and _is_deep(image):
+            raise DataError(
+                f"image {ref.path!r} holds raw values of more than 8 bits (mode {image.mode}). Say which range is "
+                "black to white: data.options.window=[LOW,HIGH]."
+            )
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        return Header(*image.size, orientation if orientation in range(2, 9) else 1)
+
+
+def upright(box: tuple[float, float, float, float], stored: Header) -> tuple[float, float, float, float]:
+    """Moves a box, xyxy pixels of the stored image, to where EXIF rotation puts it."""
+    x1, y1, x2, y2 = box
+    width, height, turn = stored.width, stored.height, stored.orientation
+    if turn in (2, 3, 7, 8):
+        x1, x2 = width - x2, width - x1
+    if turn in (3, 4, 6, 7):
+        y1, y2 = height - y2, height - y1
+    return (y1, x1, y2, x2) if turn >= 5 else (x1, y1, x2, y2)
+
+
+def load_values(root: Path, relative: str) -> NDArray[np.int64]:
+    """The raw values `[height, width]` of a mask: grey levels, or indices of a palette; never colours.
+
+    Raises:
+        DataError: as `load`; or the file holds colours, alpha, several frames or fractions, or is turned by EXIF.
+    """
+    ref = ImageRef(relative)
+    with _opened(_file(root, ref), ref) as image:
+        if image.mode not in ("1", "L", "P", "I", "I;16"):
+            raise DataError(
+                f"mask {relative!r} has mode {image.mode}; expected one channel of whole numbers (grey or palette)."
+            )
+        if image.getexif().get(_ORIENTATION, 1) != 1:
+            raise DataError(f"mask {relative!r} is turned by EXIF, which masks must not be; save it upright.")
+        return np.asarray(image).astype(np.int64)
+
+
+def _file(root: Path, ref: ImageRef) -> Path:
     place = check(root, ref.path)
     if ref.member is not None:
         raise DataError(f"image {ref.path!r}: member {ref.member!r} is named, but images inside archives are not read.")
+    return place
+
+
+@contextmanager
+def _opened(source: Path | IO[bytes], ref: ImageRef) -> Iterator[Image.Image]:
+    """Opens an image at the wanted frame, its header checked; whatever a decoder raises becomes a `DataError`."""
     try:
-        with Image.open(place, formats=FORMATS) as image:
+        with Image.open(source, formats=FORMATS) as image:
             _check_size(image, ref.path)
             _choose_frame(image, ref)
             _check_size(image, ref.path)
             _check_depth(image, ref)
-            image.load()
-            return ImageOps.exif_transpose(_to_rgb(image, ref))
+            yield image
     except UnidentifiedImageError as error:
         raise DataError(f"image {ref.path!r} is none of the formats read here ({', '.join(FORMATS)}).") from error
     except _UNDECODABLE as error:
@@ -150,7 +250,7 @@ def _check_depth(image: Image.Image, ref: ImageRef) -> None:
 
 
 def _to_rgb(image: Image.Image, ref: ImageRef) -> Image.Image:
-    if image.mode in _DEEP_MODES or image.mode.startswith("I;"):
+    if _is_deep(image):
         return _windowed(image, ref)
     if image.has_transparency_data:
         upper = image.convert("RGBA")
@@ -158,6 +258,10 @@ def _to_rgb(image: Image.Image, ref: ImageRef) -> Image.Image:
             image, Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), upper).convert("RGB")
         )
     return _keep_exif(image, image.convert("RGB"))
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in _DEEP_MODES or image.mode.startswith("I;")
 
 
 def _windowed(image: Image.Image, ref: ImageRef) -> Image.Image:
@@ -177,9 +281,9 @@ def _windowed(image: Image.Image, ref: ImageRef) -> Image.Image:
 
 def _keep_exif(source: Image.Image, converted: Image.Image) -> Image.Image:
     """Carries the orientation over a conversion that lost it, so that it can be applied once, at the end."""
-    orientation = source.getexif().get(0x0112, 1)
+    orientation = source.getexif().get(_ORIENTATION, 1)
     exif = Image.Exif()
-    exif[0x0112] = orientation
+    exif[_ORIENTATION] = orientation
     converted.info = {"exif": exif.tobytes()} if orientation != 1 else {}
     return converted
 

@@ -159,11 +159,12 @@ def test_hydra_stays_at_the_door():
 def test_adapters_depend_on_three_modules_alone():
     allowed = {"finetune.example", "finetune.pixels", "finetune.errors", "data_adapters"}
     used = {
-        (name(p), node.module)
+        (name(p), f"{node.module}.{alias.name}")
         for p in SOURCES
         if p.parts[-2] == "data_adapters"
         for node in ast.walk(tree(p))
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(("finetune", "data_adapters"))
+        for alias in node.names
     }
     assert {(p, m) for p, m in used if not any(m == a or m.startswith(f"{a}.") for a in allowed)} == set()
 

@@ -1,33 +1,17 @@
-"""One contract over every file in data_adapters/: add a maker of a small source below when you add an adapter."""
+"""One contract over every file in data_adapters/: add a maker of a small source to tests/adapters/sources.py."""
 
 import dataclasses
+import sys
+from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from finetune import named, pixels
-from finetune.example import Example
+from finetune.errors import ConfigError, DataError
+from finetune.example import BadRow, Example
 
-
-def image_folder(root):
-    for n, label in enumerate(("cut", "good", "good")):
-        (root / label).mkdir(exist_ok=True)
-        Image.new("RGB", (8, 8), (n, n, n)).save(root / label / f"{n}.png")
-    return root, {}
-
-
-def table(root):
-    for n in range(3):
-        Image.new("RGB", (8, 8), (n, n, n)).save(root / f"{n}.png")
-    (root / "labels.csv").write_text("image,label\n0.png,cut\n1.png,good\n2.png,good\n", encoding="utf-8")
-    return root, {}
-
-
-def synthetic(root):
-    return None, {"parts": 2, "views": 1, "side_px": 32}
-
-
-SOURCES = {"image_folder": image_folder, "table": table, "synthetic": synthetic}
+sys.path.insert(0, str(Path(__file__).parents[1] / "adapters"))
+from sources import ALL as SOURCES
 
 
 def test_every_adapter_has_a_source_here():
@@ -59,11 +43,12 @@ def test_it_yields_examples_that_decode(opened):
     assert len({example.id for example in examples}) == len(examples)
     for example in examples:
         assert isinstance(example, Example)
-        assert example.target
+        assert example.target or example.boxes is not None
         assert example.group
         assert example.row
-        assert example.messages == ()
-        assert pixels.load(root, example.images[0]).mode == "RGB"
+        assert all(message.text for message in example.messages)
+        for ref in example.images:
+            assert pixels.load(root, ref).mode == "RGB"
 
 
 def test_reading_twice_gives_the_same(opened):
@@ -83,3 +68,83 @@ def test_it_writes_only_where_it_says(opened):
     list(adapter.read(path, options, run / "images"))
     assert (sorted(path.rglob("*")) if path else []) == before
     assert bool(list(run.rglob("*.png"))) == adapter.WRITES_IMAGES
+
+
+NEED_NO_FILES = {"synthetic"}
+NAMES = [
+    "plain",
+    "new\nline",
+    "tab\tand, 'quote\"",
+    "\u00e9",
+    "e\u0301",
+    "\u6f22\u202e",
+    "A",
+    "a",
+    "=cmd()",
+    "-rf",
+    "x" * 240,
+]
+
+
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - NEED_NO_FILES))
+def test_names_of_every_kind_survive(tmp_path, name):
+    """Unicode in two forms, line breaks, 245 bytes, and names that differ in case alone."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "images").mkdir()
+    path, options = SOURCES[name](tmp_path / "source", NAMES)
+    adapter = named.load("adapter", name)
+    found = list(adapter.read(path, adapter.Options(**options), tmp_path / "images"))
+    assert [row for row in found if isinstance(row, BadRow)] == []
+    assert len({row.id for row in found}) == len(found) >= len(NAMES)
+
+
+def outcome(name, path, options, folder):
+    """The rows, or what the user is told."""
+    adapter = named.load("adapter", name)
+    try:
+        return list(adapter.read(path, adapter.Options(**options), folder))
+    except (ConfigError, DataError) as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - NEED_NO_FILES))
+def test_an_empty_source_is_refused_or_yields_nothing(tmp_path, name):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "other").mkdir()
+    _, options = SOURCES[name](tmp_path / "other", ())
+    found = outcome(name, tmp_path / "source", options, tmp_path)
+    assert found == [] or "source" in found  # the message names the place
+
+
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - NEED_NO_FILES))
+def test_a_missing_source_says_what_to_give(tmp_path, name):
+    _, options = SOURCES[name](tmp_path, ())
+    adapter = named.load("adapter", name)
+    with pytest.raises(DataError, match=r"data\.path is not given: name the f"):
+        list(adapter.read(None, adapter.Options(**options), tmp_path))
+    with pytest.raises(DataError, match=r"gone does not exist; expected"):
+        list(adapter.read(tmp_path / "gone", adapter.Options(**options), tmp_path))
+
+
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - NEED_NO_FILES))
+def test_a_group_that_does_not_exist_is_told(tmp_path, name):
+    """As a configuration error, a missing column, or a reason on every row: never silently one group for all."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "images").mkdir()
+    path, options = SOURCES[name](tmp_path / "source")
+    found = outcome(name, path, options | {"group": "no_such"}, tmp_path / "images")
+    reasons = [found] if isinstance(found, str) else [row.reason for row in found if isinstance(row, BadRow)]
+    assert len(reasons) == (1 if isinstance(found, str) else len(found))
+    assert all("no_such" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - NEED_NO_FILES))
+def test_it_streams(tmp_path, name):
+    """A generator, which may be left after the first example without a word."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "images").mkdir()
+    path, options = SOURCES[name](tmp_path / "source")
+    adapter = named.load("adapter", name)
+    rows = adapter.read(path, adapter.Options(**options), tmp_path / "images")
+    assert isinstance(next(rows), Example)
+    rows.close()

@@ -1,0 +1,110 @@
+"""Boxes of annotation files: checked against the image, and turned upright with it."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from finetune.errors import ConfigError, DataError
+from finetune.example import Box
+from finetune.pixels import Header, upright
+
+DrawnOn = Literal["stored", "upright"]
+"""Which pixels annotations mean: those in the file, or those a viewer shows that obeys EXIF."""
+
+_SLACK_PX = 1.0
+"""Rounding in annotation tools; what lies further out is a mistake."""
+
+
+def drawn_on(header: Header, said: DrawnOn | None, stated: tuple[int, int] | None) -> DrawnOn:
+    """Which pixels the boxes of one image mean.
+
+    Args:
+        header: of the image.
+        said: `data.options.drawn_on`.
+        stated: (width, height) in the annotation, or None.
+
+    Raises:
+        DataError: the stated size is another image's, or EXIF turns the image and nothing says what was drawn on.
+    """
+    stored = (header.width, header.height)
+    if stated is not None and stated not in (stored, header.size):
+        raise DataError(
+            f"the annotation is for {stated[0]} x {stated[1]} pixels, the image has {stored[0]} x {stored[1]}."
+        )
+    if said is not None:
+        return said
+    if header.orientation == 1:
+        return "upright"
+    if stated is not None and stored != header.size:
+        return "stored" if stated == stored else "upright"
+    raise DataError(
+        f"EXIF turns the image (orientation {header.orientation}), and nothing says whether its boxes were drawn "
+        "before or after: say data.options.drawn_on=stored or data.options.drawn_on=upright."
+    )
+
+
+def place(boxes: Sequence[Box], header: Header, frame: DrawnOn) -> tuple[Box, ...]:
+    """Checks boxes and returns them in xyxy pixels of the upright image, cut at its border where they round over it.
+
+    Raises:
+        DataError: a box is not finite, has no area or lies outside; names it.
+    """
+    width, height = (header.width, header.height) if frame == "stored" else header.size
+    placed = []
+    for number, box in enumerate(boxes, 1):
+        corners = (box.x1, box.y1, box.x2, box.y2)
+        shown = f"box {number} ({box.label}) [{', '.join(f'{value:g}' for value in corners)}]"
+        if not all(map(math.isfinite, corners)):
+            raise DataError(f"{shown} is not made of finite numbers.")
+        if box.x2 <= box.x1 or box.y2 <= box.y1:
+            raise DataError(f"{shown} has no area; expected x1 < x2 and y1 < y2.")
+        if (
+            min(box.x1, box.y1) < -_SLACK_PX
+            or box.x2 > width + _SLACK_PX
+            or box.y2 > height + _SLACK_PX
+            or (box.x1 >= width or box.y1 >= height or box.x2 <= 0 or box.y2 <= 0)
+        ):
+            raise DataError(f"{shown} lies outside the image of {width} x {height} pixels.")
+        cut = (max(box.x1, 0.0), max(box.y1, 0.0), min(box.x2, float(width)), min(box.y2, float(height)))
+        turned = upright(cut, header) if frame == "stored" else cut
+        placed.append(Box(*turned, box.label, box.image))
+    return tuple(placed)
+
+
+def number(value: object, what: str) -> float:
+    """A number of an annotation.
+
+    Raises:
+        DataError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise DataError(f"{what} is {value!r}, expected a number.")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise DataError(f"{what} is no number that fits.") from error
+
+
+def text_number(value: str, what: str) -> float:
+    """A number written as text.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        return float(value)
+    except ValueError as error:
+        raise DataError(f"{what} is {value!r}, expected a number.") from error
+
+
+def check_split(split: str | None) -> None:
+    """Refuses a `data.split.column` that a format without columns cannot have.
+
+    Raises:
+        ConfigError: it is not `path`.
+    """
+    if split not in (None, "path"):
+        raise ConfigError(
+            f"data.split.column: got {split!r}; here there are no columns, only `path`: the split is the first word "
+            "of the path that is train, val or test"
+        )

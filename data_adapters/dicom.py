@@ -1,0 +1,213 @@
+"""DICOM files in a folder, labelled by a table: images, series or studies, to 8 bits by a stated rule."""
+
+import hmac
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from data_adapters import _dicom_header, _dicom_image, _dicom_window, _files, _written
+from data_adapters._dicom_header import Header
+from finetune.errors import ConfigError, DataError
+from finetune.example import BadRow, Example, ImageRef
+
+WRITES_IMAGES = True
+MIN_KEY_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an item is, how its pixels are shown, and where its label stands.
+
+    Attributes:
+        labels: table beside the files, with a column for the key and one for the label.
+        key: what the table names: `sop` (one image), `series`, `study`, `accession`, `patient`, or `path`.
+        column: column of the table that holds it.
+        label: column with the answer.
+        item: one question is about an `image`, a `series` or a `study`: the latter are ordered lists of images.
+        windows: one window, or three for three channels: `file`, `file:N`, `CENTRE,WIDTH` or a preset (lung, ...).
+        percentiles: [LOW,HIGH], for files without a window of their own; empty refuses them.
+        frames: multi-frame files: `refuse`, or `each` frame is an image.
+        max_images: an item with more images is refused.
+        burned_in: images that may show names as pixels: `refuse`, or `accept` after somebody has looked.
+        group: `data.group`: `patient` (the default), `study`, or a column of the table.
+        split: `data.split.column`: column of the table that says train, val or test.
+        meta: columns of the table carried along for subgroups.
+        site_key: `data.site_key`: file with secret bytes, kept outside the run, by which ids are hashed.
+    """
+
+    labels: str = "labels.csv"
+    key: Literal["sop", "series", "study", "accession", "patient", "path"] = "sop"
+    column: str = "uid"
+    label: str = "label"
+    item: Literal["image", "series", "study"] = "image"
+    windows: tuple[str, ...] = ("file",)
+    percentiles: tuple[float, ...] = ()
+    frames: Literal["refuse", "each"] = "refuse"
+    max_images: int = 32
+    burned_in: Literal["refuse", "accept"] = "refuse"
+    group: str | None = None
+    split: str | None = None
+    meta: tuple[str, ...] = ()
+    site_key: str | None = None
+
+
+def locate(path: Path | None, options: Options) -> Path:
+    """The folder of the files.
+
+    Raises:
+        DataError: it is not there.
+    """
+    return _files.folder(path, f"the folder with {options.labels} and the DICOM files")
+
+
+def image(relative: str, options: Options) -> ImageRef:
+    """How one image is read."""
+    return ImageRef(relative)
+
+
+def read(path: Path | None, options: Options, images: Path) -> Iterator[Example | BadRow]:
+    """Yields an example an item, in the order of its first file, writing its images as PNG into `images`.
+
+    Identifiers leave this module hashed with the site key alone; of the headers only how the pixels were made is kept.
+
+    Raises:
+        DataError: pydicom, the table or the key file is missing, or the table lacks a column.
+        ConfigError: an option is out of range.
+    """
+    root = locate(path, options)
+    rule = _dicom_window.Rule(options.windows, options.percentiles)
+    _dicom_window.check_rule(rule)
+    secret = _secret(options.site_key)
+    rows = _table(root, options)
+    items: dict[str, list[Header]] = defaultdict(list)
+    seen: set[str] = set()
+    for found in _dicom_header.scan(root, options.burned_in == "accept"):
+        if isinstance(found, BadRow):
+            if found.path != options.labels:
+                yield found
+        elif found.sop in seen:
+            yield BadRow(found.path, found.path, "has the SOP Instance UID of another file of the folder.")
+        else:
+            seen.add(found.sop)
+            items[{"image": found.sop, "series": found.series, "study": found.study}[options.item]].append(found)
+    used: set[str] = set()
+    for headers in items.values():
+        name = headers[0].path
+        try:
+            key, row = _joined(headers, rows, options)
+            used.add(key)
+            yield from _examples(root, headers, row, rule, secret, options, images)
+        except DataError as error:
+            yield BadRow(name, name, str(error))
+    for key in rows.keys() - used:
+        yield BadRow(f"{options.labels} {options.column}={key}", "", f"no file has this {options.key}.")
+
+
+def _secret(site_key: str | None) -> bytes:
+    if site_key is None:
+        raise ConfigError(
+            "data.site_key: DICOM ids are hashed with a key of your site, kept outside the run. Make one with "
+            "`head -c 32 /dev/urandom > site.key` and name that file: the same key gives the same ids and splits"
+        )
+    place = Path(site_key).expanduser()
+    if not place.is_file() or place.stat().st_size < MIN_KEY_BYTES:
+        raise DataError(f"data.site_key={site_key} is no file of at least {MIN_KEY_BYTES} bytes.")
+    return place.read_bytes()
+
+
+def _hashed(secret: bytes, *identifiers: str) -> str:
+    return hmac.new(secret, "\0".join(identifiers).encode(), "sha256").hexdigest()[:20]
+
+
+def _table(root: Path, options: Options) -> dict[str, Mapping[str, str]]:
+    """Rows of the label table by key."""
+    own = options.group if options.group not in ("patient", "study") else None
+    rows: dict[str, Mapping[str, str]] = {}
+    columns = [options.column, options.label, own, options.split, *options.meta]
+    for item in _files.table(root, options.labels, columns):
+        if isinstance(item, BadRow):
+            raise DataError(f"{item.row} {item.reason}")
+        where, row = item
+        if row[options.column].strip() in rows:
+            raise DataError(f"{where} names a {options.key} for the second time; one label each.")
+        rows[row[options.column].strip()] = row
+    return rows
+
+
+def _joined(
+    headers: list[Header], rows: Mapping[str, Mapping[str, str]], options: Options
+) -> tuple[str, Mapping[str, str]]:
+    """The one row of the table that an item belongs to."""
+    keys = {
+        {
+            "sop": header.sop,
+            "series": header.series,
+            "study": header.study,
+            "accession": header.accession,
+            "patient": header.patient,
+            "path": header.path,
+        }[options.key]
+        for header in headers
+    }
+    found = sorted(key for key in keys if key in rows)
+    if not found:
+        raise DataError(f"has no label: its {options.key} stands in no row of {options.labels} ({options.column}).")
+    if len({rows[key][options.label] for key in found}) > 1:
+        raise DataError(f"the images of one {options.item} have different labels in {options.labels}.")
+    return found[0], rows[found[0]]
+
+
+def _examples(
+    root: Path,
+    headers: list[Header],
+    row: Mapping[str, str],
+    rule: _dicom_window.Rule,
+    secret: bytes,
+    options: Options,
+    images: Path,
+) -> Iterator[Example]:
+    """One example of an item, or one for each frame where the item is an image."""
+    if len({header.patient for header in headers}) > 1:
+        raise DataError(f"the images of one {options.item} belong to several patients.")
+    first = headers[0]
+    ordered = [first] if options.item == "image" else _dicom_header.in_order(headers)
+    count = sum(header.frames for header in ordered)
+    if options.frames == "refuse" and any(header.frames > 1 for header in ordered):
+        raise DataError(f"holds {count} frames; say data.options.frames=each if each is an image.")
+    if options.item != "image" and count > options.max_images:
+        raise DataError(f"has {count} images; at most data.options.max_images={options.max_images} are shown at once.")
+    shown = [_frame(root, header, index, rule, images) for header in ordered for index in range(header.frames)]
+    names = {"image": first.sop, "series": first.series, "study": first.study}
+    base = _hashed(secret, options.item, names[options.item])
+    groups = {None: first.patient, "patient": first.patient, "study": first.study}
+    group = _hashed(secret, groups[options.group]) if options.group in groups else row[str(options.group)]
+    parts = [[each] for each in shown] if options.item == "image" else [shown]
+    for number, part in enumerate(parts, 1):
+        name = base if len(parts) == 1 else f"{base}/{number}"
+        yield Example(
+            id=name,
+            images=tuple(ref for ref, _ in part),
+            target=row[options.label],
+            group=group,
+            split=row[options.split] if options.split else None,
+            meta={column: row[column] for column in options.meta} | {"modality": first.modality} | part[0][1],
+            row=name,
+        )
+
+
+def _frame(
+    root: Path, header: Header, index: int, rule: _dicom_window.Rule, images: Path
+) -> tuple[ImageRef, dict[str, str]]:
+    from pydicom import dcmread
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about values of the header that are not used here
+            dataset = dcmread(root / header.path)
+    except _dicom_image.DAMAGED as error:
+        raise DataError(f"cannot be read as DICOM: {error}.") from error
+    picture, record = _dicom_image.show(dataset, index, rule)
+    return _written.write(picture, images), record

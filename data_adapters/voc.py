@@ -1,0 +1,132 @@
+"""Pascal VOC: one XML file an image, with `object`, `name` and `bndbox`."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from data_adapters import _boxes, _files
+from data_adapters.image_folder import group_of, group_rule
+from finetune import pixels
+from finetune.errors import ConfigError, DataError
+from finetune.example import BadRow, Box, Example, ImageRef
+
+WRITES_IMAGES = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the set is laid out.
+
+    Attributes:
+        images: folder of the images.
+        annotations: folder of the XML files; an image and its file share the name without ending.
+        first_pixel: number of the first pixel: 1 as in VOC (`xmin` to `xmax`, both inside), or 0 as many tools write.
+        drawn_on: `stored` or `upright`: what boxes mean on images that EXIF turns, where their size does not tell.
+        group: `data.group`: `parent` or `regex:PATTERN` on the image's path; default: each image for itself.
+        split: `data.split.column`: `path` takes train, val or test from the image's path.
+        frame: frame of animated or multi-page files.
+        window: (low, high) raw values shown as black and white, for 16-bit and float images.
+    """
+
+    images: str = "JPEGImages"
+    annotations: str = "Annotations"
+    first_pixel: int = 1
+    drawn_on: Literal["stored", "upright"] | None = None
+    group: str | None = None
+    split: str | None = None
+    frame: int | None = None
+    window: tuple[float, ...] | None = None
+
+
+def locate(path: Path | None, options: Options) -> Path:
+    """The folder that image paths are relative to.
+
+    Raises:
+        DataError: it is not there.
+    """
+    return _files.folder(path, f"the folder with {options.images}/ and {options.annotations}/")
+
+
+def image(relative: str, options: Options) -> ImageRef:
+    """How one image is read."""
+    window = (options.window[0], options.window[1]) if options.window else None
+    return ImageRef(relative, frame=options.frame, window=window)
+
+
+def read(path: Path | None, options: Options, images: Path) -> Iterator[Example | BadRow]:
+    """Yields an example an image, in sorted order; its target is empty: the task makes it from the boxes.
+
+    Raises:
+        DataError: a folder is missing.
+        ConfigError: an option is not one this format has.
+    """
+    root = locate(path, options)
+    rule = group_rule(options.group)
+    _boxes.check_split(options.split)
+    if options.first_pixel not in (0, 1):
+        raise ConfigError(f"data.options.first_pixel: got {options.first_pixel}, expected 0 or 1")
+    found, bad = _files.images_by_key(root, options.images)
+    yield from bad
+    files = _files.files_by_key(root, options.annotations, ".xml")
+    for key, paths in found.items():
+        if len(paths) > 1:
+            yield from _files.lone(key, paths)
+            continue
+        (relative,) = paths
+        file = files.get(key)
+        if file is None:
+            yield BadRow(relative, relative, f"has no annotation {options.annotations}/{key}.xml.")
+            continue
+        group = group_of(rule, relative)
+        if group is None:
+            yield BadRow(file, relative, f"data.group={options.group} does not match its path")
+            continue
+        try:
+            boxes = _boxes_of(root, relative, file, options)
+        except DataError as error:
+            yield BadRow(file, relative, str(error))
+            continue
+        split = _files.split_of(relative) if options.split else None
+        yield Example(f"{relative}#1", (image(relative, options),), "", group, split=split, boxes=boxes, row=file)
+    for key in files.keys() - found.keys():
+        yield BadRow(files[key], files[key], "has no image of its name.")
+
+
+def _boxes_of(root: Path, relative: str, file: str, options: Options) -> tuple[Box, ...]:
+    tree = _parse(_files.read_text(root, file))
+    boxes = []
+    for number, entry in enumerate(tree.findall("object"), 1):
+        name = (entry.findtext("name") or "").strip()
+        if not name:
+            raise DataError(f"object {number} has no name.")
+        corners = [
+            _boxes.text_number((entry.findtext(f"bndbox/{edge}") or "").strip(), f"{edge} of object {number}")
+            for edge in ("xmin", "ymin", "xmax", "ymax")
+        ]
+        first = float(options.first_pixel)
+        boxes.append(Box(corners[0] - first, corners[1] - first, corners[2], corners[3], name))
+    header = pixels.header(root, image(relative, options))
+    return _boxes.place(boxes, header, _boxes.drawn_on(header, options.drawn_on, _stated(tree)))
+
+
+def _stated(tree: ElementTree.Element) -> tuple[int, int] | None:
+    """The size that the annotation names; zeros, as some tools write them, name none."""
+    texts = [(tree.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]
+    width, height = (int(_boxes.text_number(text, "the size")) if text.isdigit() else 0 for text in texts)
+    return (width, height) if width and height else None
+
+
+def _parse(text: str) -> ElementTree.Element:
+    """An annotation; document types are refused, since their entities can grow without bound."""
+    if re.search(r"<!(?:DOCTYPE|ENTITY)", text, re.IGNORECASE):
+        raise DataError("declares a document type or an entity, which no annotation needs; remove it.")
+    try:
+        tree = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise DataError(f"is not XML: {error}.") from error
+    if tree.tag != "annotation":
+        raise DataError(f"is no VOC annotation: its root is <{tree.tag}>, expected <annotation>.")
+    return tree

@@ -1,0 +1,166 @@
+"""YOLO: an image and a text file of `class x y width height` (shares of the image), class names in data.yaml."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import yaml
+
+from data_adapters import _boxes, _files
+from data_adapters.image_folder import group_of, group_rule
+from finetune import pixels
+from finetune.errors import DataError
+from finetune.example import BadRow, Box, Example, ImageRef
+
+WRITES_IMAGES = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the set is laid out.
+
+    Attributes:
+        names: file with the class names: a YAML file with `names`, or a text file with one a line.
+        missing: what an image without a label file is: a mistake (`refuse`) or free of objects (`background`).
+        drawn_on: `stored` or `upright`: what the shares refer to on images that EXIF turns.
+        group: `data.group`: `parent` or `regex:PATTERN` on the image's path; default: each image for itself.
+        split: `data.split.column`: `path` takes train, val or test from the image's path.
+        frame: frame of animated or multi-page files.
+        window: (low, high) raw values shown as black and white, for 16-bit and float images.
+    """
+
+    names: str = "data.yaml"
+    missing: Literal["refuse", "background"] = "refuse"
+    drawn_on: Literal["stored", "upright"] | None = None
+    group: str | None = None
+    split: str | None = None
+    frame: int | None = None
+    window: tuple[float, ...] | None = None
+
+
+def locate(path: Path | None, options: Options) -> Path:
+    """The folder that image paths are relative to.
+
+    Raises:
+        DataError: it is not there.
+    """
+    return _files.folder(path, f"the folder with {options.names}, images/ and labels/")
+
+
+def image(relative: str, options: Options) -> ImageRef:
+    """How one image is read."""
+    window = (options.window[0], options.window[1]) if options.window else None
+    return ImageRef(relative, frame=options.frame, window=window)
+
+
+def read(path: Path | None, options: Options, images: Path) -> Iterator[Example | BadRow]:
+    """Yields an example an image, in sorted order; its target is empty: the task makes it from the boxes.
+
+    An empty label file says that the image holds nothing. Polygons and turned boxes become the box around them.
+
+    Raises:
+        DataError: the folder or the class names are missing.
+        ConfigError: `data.group` or `data.split.column` is not one this format has.
+    """
+    root = locate(path, options)
+    rule = group_rule(options.group)
+    _boxes.check_split(options.split)
+    names = _names(root, options.names)
+    found, bad = _files.images_by_key(root, "")
+    yield from bad
+    labels = {key: file for key, file in _files.files_by_key(root, "", ".txt").items() if file != options.names}
+    used: set[str] = set()
+    for key, paths in found.items():
+        wanted = _label_key(key)
+        used.add(wanted)
+        if len(paths) > 1:
+            yield from _files.lone(key, paths)
+            continue
+        (relative,) = paths
+        try:
+            yield _example(root, relative, labels.get(wanted), names, rule_of=(rule, options))
+        except DataError as error:
+            yield BadRow(labels.get(wanted, relative), relative, str(error))
+    for key, file in labels.items():
+        if key not in used and "labels" in PurePosixPath(file).parts:
+            yield BadRow(file, file, "has no image of its name.")
+
+
+def _label_key(key: str) -> str:
+    """The key of an image's label file: the last folder `images` is `labels` there."""
+    parts = list(PurePosixPath(key).parts)
+    for index in range(len(parts) - 2, -1, -1):
+        if parts[index] == "images":
+            parts[index] = "labels"
+            break
+    return PurePosixPath(*parts).as_posix()
+
+
+def _example(
+    root: Path, relative: str, file: str | None, names: Sequence[str], rule_of: tuple[object, Options]
+) -> Example:
+    rule, options = rule_of
+    group = group_of(rule, relative)  # type: ignore[arg-type]
+    if group is None:
+        raise DataError(f"data.group={options.group} does not match its path")
+    if file is None and options.missing == "refuse":
+        raise DataError(
+            "has no label file. Give it one (an empty file says that it shows nothing), or set "
+            "data.options.missing=background if images without one show nothing."
+        )
+    header = pixels.header(root, image(relative, options))
+    frame = _boxes.drawn_on(header, options.drawn_on, None)
+    size = (header.width, header.height) if frame == "stored" else header.size
+    lines = [] if file is None else _files.read_text(root, file).splitlines()
+    boxes = [_box(line, number, names, size) for number, line in enumerate(lines, 1) if line.strip()]
+    placed = _boxes.place(boxes, header, frame)
+    split = _files.split_of(relative) if options.split else None
+    return Example(
+        f"{relative}#1", (image(relative, options),), "", group, split=split, boxes=placed, row=file or relative
+    )
+
+
+def _box(line: str, number: int, names: Sequence[str], size: tuple[int, int]) -> Box:
+    fields = line.split()
+    if len(fields) < 5 or (len(fields) > 5 and (len(fields) < 7 or len(fields) % 2 == 0)):
+        raise DataError(
+            f"line {number} has {len(fields)} fields; expected class, x, y, width, height, or class and a polygon."
+        )
+    if not fields[0].isascii() or not fields[0].isdigit() or int(fields[0][:9]) >= len(names):
+        raise DataError(f"line {number} has class {fields[0][:20]!r}; expected 0 to {len(names) - 1}.")
+    values = [_boxes.text_number(field, f"a value of line {number}") for field in fields[1:]]
+    if any(not -0.01 <= value <= 1.01 for value in values):
+        raise DataError(f"line {number} has a value outside 0 to 1; YOLO's are shares of the image, not pixels.")
+    width, height = size
+    if len(values) == 4:
+        x, y, w, h = values
+        corners = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+    else:
+        corners = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
+    x1, y1, x2, y2 = corners
+    return Box(x1 * width, y1 * height, x2 * width, y2 * height, names[int(fields[0])])
+
+
+def _names(root: Path, file: str) -> list[str]:
+    """Class names by index; a name that YAML took for a boolean or a number is refused."""
+    text = _files.read_text(root, file)
+    if PurePosixPath(file).suffix.lower() not in (".yaml", ".yml"):
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        tree = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DataError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    names = tree.get("names") if isinstance(tree, dict) else None
+    if isinstance(names, dict):
+        if set(names) != set(range(len(names))):
+            raise DataError(
+                f"{file}: the keys of `names` are {sorted(map(str, names))}, expected 0 to {len(names) - 1}."
+            )
+        names = [names[index] for index in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise DataError(f"{file} has no list `names` of class names.")
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise DataError(f"{file}: the class name {name!r} is no text; quote the label, or its spelling is lost.")
+    return names
