@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import logging
 import os
 import sys
 import textwrap
@@ -12,8 +13,12 @@ from finetune.config import Config
 from finetune.errors import InterruptedRun, UserError
 
 VERBS = {
-    "show": "show recipes|models|adapters|tasks [NAME]: what there is, one line each; NAME in detail",
+    "show": "show recipes|models|adapters|tasks|baselines [NAME]: what there is, one line each; NAME in detail",
+    "plan": "plan RUN|recipe=NAME|n=N [disagreement=0.1] [margin=0.03] [groups_of=1] [icc=0.1] [power=0.8]: "
+    "what a test set can show, before anything is spent",
     "predict": "predict RUN --images PATH [--question TEXT]: the tuned model on new images, as JSON lines",
+    "record": "record recipe=... baseline=... [--shareable]: asks the baseline once and writes a recorded pack",
+    "curve": "curve recipe=NAME [KEY=VALUE]...: would more photographs help? The metric at growing shares",
     "verify": "verify RUN: checks every hash and the audit chain of a run",
 }
 
@@ -34,6 +39,7 @@ python -m finetune --help lists every group and key."""
 
 def main(arguments: list[str]) -> int:
     """Runs one command and returns its exit code; a user's error is printed as one paragraph."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns that no native code was fetched: our choice
     try:
         _dispatch(arguments)
     except UserError as error:
@@ -63,7 +69,13 @@ def _verb(verb: str, rest: list[str], asks_help: bool) -> None:
     if asks_help and verb != "predict":  # which has more to say itself
         print(f"python -m finetune {VERBS[verb]}")
         return
-    if verb != "show":  # which only reads names
+    if verb == "record":
+        from finetune import record
+
+        _enter(*record.way_out(rest))
+    elif verb == "curve":
+        _enter(*_way_out(rest))
+    elif verb != "show":  # which only reads names
         _enter("none")
     importlib.import_module(f"finetune.{verb}").run(rest)
     egress.raise_if_denied()
@@ -77,26 +89,43 @@ def _run(arguments: list[str]) -> None:
     if "=" not in verb and not verb.startswith(("+", "~", "-")):
         raise ConfigError(named.unknown("verb", verb, VERBS) + " A run is started with recipe=NAME.")
     config = compose.compose(arguments)
-    if not config.recipe and not config.data.path:
-        raise ConfigError(f"no recipe given. There are: {', '.join(compose.recipes())}. Try recipe=defects.")
-    _enter(config.network)
+    compose.require_task(config)
+    from finetune.baseline import policy
+
+    dry = config.baseline.dry_run and policy.asks(config)
+    endpoint = policy.load(config).address if policy.asks(config) and not dry else None
+    _enter("none" if dry else config.network, endpoint)
     from finetune import dataset, runner
 
     dataset.options(config.data)  # what the adapter does not understand is refused before anything is written
     dataset.relabelling(config.data)
 
     print(f"run: {compose.run_folder(config)}", file=sys.stderr)
+    if dry:
+        from finetune.baseline import dry_run
+
+        print(dry_run.told(config, arguments))
+        return
     root = runner.execute(config, arguments)
     if "report" in config.stages:
         print(f"report: {root / 'report' / 'report.html'}")
 
 
-def _enter(network: str) -> None:
+def _way_out(arguments: list[str]) -> tuple[str, tuple[str, int] | None]:
+    """Network and endpoint under which a process that runs these settings may run."""
+    from finetune import compose
+    from finetune.baseline import policy
+
+    config = compose.compose(arguments)
+    return config.network, policy.load(config).address if policy.asks(config) else None
+
+
+def _enter(network: str, endpoint: tuple[str, int] | None = None) -> None:
     """Seals the process when it is a command of its own; a caller inside another program keeps its environment."""
     if __name__ == "__main__":
         egress.seal_process(network)
-        if network == "none":
-            egress.install_guard()
+        if network == "none" or endpoint is not None:
+            egress.install_guard(endpoint)
 
 
 def _intro() -> str:

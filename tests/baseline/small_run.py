@@ -1,4 +1,4 @@
-"""A prepared run of a few tiny pictures, full of what must not leave: names, EXIF, text chunks, labels in file names."""
+"""A prepared run of a few tiny pictures, full of what must not leave: names, EXIF, text chunks, labels in names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

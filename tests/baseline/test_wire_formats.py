@@ -1,4 +1,4 @@
-"""Every way a provider can answer or fail, through the real SDKs, in all wire formats: the right outcome, and it adds up."""
+"""Every way a provider can answer or fail, through the real SDKs and in all wire formats: outcomes, and they add up."""
 
 import email.utils
 import json
@@ -63,7 +63,7 @@ def test_every_failure_has_its_outcome(way, run, provider):
 @pytest.mark.parametrize("way", WAYS)
 def test_what_passes_is_asked_again(way, run, provider):
     waits = Waits()
-    date = email.utils.formatdate(waits.at + 7, usegmt=True)
+    date = email.utils.formatdate(waits.at + 18, usegmt=True)
     provider.script = [
         *(server.fails(429, headers={"Retry-After": "11"}), server.says("BETA")),
         *(server.fails(429, headers={"Retry-After": date}), server.fails(529, "overloaded"), server.says("BETA")),
