@@ -19,7 +19,10 @@ VERBS = {
     "predict": "predict RUN --images PATH [--question TEXT]: the tuned model on new images, as JSON lines",
     "record": "record recipe=... baseline=... [--shareable]: asks the baseline once and writes a recorded pack",
     "curve": "curve recipe=NAME [KEY=VALUE]...: would more photographs help? The metric at growing shares",
-    "verify": "verify RUN: checks every hash and the audit chain of a run",
+    "verify": "verify RUN: checks every hash and the audit chain of a run, and recomputes every number",
+    "gate": "gate OLD NEW [metric=accuracy] [positive=LABEL] [margin=0] [junit=junit.xml]: exit 4 where NEW is worse",
+    "compare": "compare A.jsonl B.jsonl... [metric=accuracy] [positive=LABEL] [margin=0.03] | compare RUN...",
+    "runs": "runs [run.root=FOLDER]: the runs there are, with their verdicts, newest first",
 }
 
 INTRO = """\

@@ -116,7 +116,8 @@ def pairs(deployed: Rows, setting: Setting) -> Tree:
     for a, b in combinations([who for who in ("tuned", *middle, *last) if who in deployed], 2):
         margin = setting.evaluate.decision.margin if (a, b) == ("tuned", setting.baseline) else None
         row = difference(deployed[a], deployed[b], setting, setting.metric, margin or 0.0)
-        found[f"{a}-{b}"] = row if margin is not None else row | {"p_noninferiority": None}
+        told = {name: value for name, value in row.items() if not name.startswith("claim_")}
+        found[f"{a}-{b}"] = told if margin is not None else told | {"p_noninferiority": None}
     return found
 
 

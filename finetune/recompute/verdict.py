@@ -83,12 +83,13 @@ def against(found: Tree, margin: float | None) -> Tree:
         return {"status": "inconclusive", "bound": -margin}
     status = "inconclusive"
     if found["enough"]:
-        status = "pass" if found["low"] > -margin else "fail" if found["high"] < -margin else "inconclusive"
+        above, below = found["claim_low"] > -margin, found["claim_high"] < -margin
+        status = "pass" if above else "fail" if below else "inconclusive"
     return {
         "status": status,
         "value": found["difference"],
-        "low": found["low"],
-        "high": found["high"],
+        "low": found["claim_low"],
+        "high": found["claim_high"],
         "bound": -margin,
     }
 

@@ -1,0 +1,113 @@
+"""Prediction files outside a run of ours: read strictly, paired by id, pixels and question."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from finetune.errors import ConfigError, DataError, IntegrityError
+from finetune.example import Example, Message, Outcome, Prediction
+from finetune.pairing import Test, check_ids, some
+from finetune.rundir import RunDir
+
+SETTINGS = ("metric", "positive", "margin", "junit")
+"""What may be said as KEY=VALUE to the commands that read such files."""
+OPTIONAL = {"probabilities": None, "seconds": 0.0, "model": "", "parser": "", "image_sha256": "", "question": ""}
+"""Fields that another tool may leave out; `answer` may be left out where `text` is the answer."""
+
+
+def flags(arguments: Sequence[str]) -> list[str]:
+    """Writes `metric=accuracy`, the form of every other command, as `--metric=accuracy`."""
+    return [f"--{word}" if word.partition("=")[0] in SETTINGS and "=" in word else word for word in arguments]
+
+
+def read(path: Path) -> list[Prediction]:
+    """Reads one file of predictions, in the form of `eval/WHO.predictions.jsonl`; unknown keys are ignored.
+
+    Needed are `id`, `gold`, and `outcome` or `answer`. Where there is no outcome it follows from answer and gold.
+
+    Raises:
+        ConfigError: there is no such file.
+        DataError: a line cannot be used; names it.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file; expected lines as those of eval/WHO.predictions.jsonl")
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            found.append(_row(json.loads(line), f"{path} line {number}"))
+        except ValueError as error:
+            raise DataError(f"{path} line {number} is not JSON ({error}).") from error
+    if not found:
+        raise DataError(f"{path} is empty: there is nothing to compare.")
+    return found
+
+
+def _row(row: Any, where: str) -> Prediction:
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: got {type(row).__name__}, expected an object with id, gold and answer")
+    missing = [key for key in ("id", "gold") if not isinstance(row.get(key), str)]
+    if missing or ("answer" not in row and "outcome" not in row):
+        raise DataError(f"{where}: {', '.join(missing) or 'answer'} is missing or no text; expected id, gold, answer")
+    answer = row.get("answer", row["gold"] if row.get("outcome") == "correct" else None)
+    outcome = row.get("outcome", "unparsed" if answer is None else "correct" if answer == row["gold"] else "wrong")
+    if outcome not in get_args(Outcome):
+        raise DataError(f"{where}: outcome is {outcome!r}, expected one of {', '.join(get_args(Outcome))}")
+    names = {entry.name for entry in dataclasses.fields(Prediction)}
+    given = {"group": row["id"], "text": answer or ""} | OPTIONAL | {k: v for k, v in row.items() if k in names}
+    return Prediction(**given | {"answer": answer, "outcome": outcome})
+
+
+def of(path: Path, who: str = "tuned") -> list[Prediction]:
+    """The predictions that a path stands for: a file, or those of the tuned model of a run.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if not path.is_dir():
+        return read(path)
+    file = RunDir(path).predictions(who)
+    if not file.is_file():
+        raise ConfigError(f"{path} holds no {file.relative_to(path)}; evaluate that run first, or give a file.")
+    return read(file)
+
+
+def paired(sides: Mapping[str, Sequence[Prediction]]) -> dict[str, list[Prediction]]:
+    """Brings all sides into the order of the first, and checks that each item is the same item everywhere.
+
+    Raises:
+        IntegrityError: an id is missing, double or foreign, or question, gold or pixels of an item differ; names ids.
+    """
+    (first, wanted), *_ = sides.items()
+    order = [row.id for row in wanted]
+    found = {}
+    for who, rows in sides.items():
+        check_ids(who, sorted(row.id for row in rows), sorted(order))
+        own = {row.id: row for row in rows}
+        found[who] = [own[key] for key in order]
+        for what in ("gold", "question", "image_sha256", "group"):
+            differing = [
+                a.id
+                for a, b in zip(wanted, found[who], strict=True)
+                if vars(a)[what] and vars(b)[what] and vars(a)[what] != vars(b)[what]
+            ]
+            if differing:
+                raise IntegrityError(
+                    f"{first} and {who}: {what} differs for {len(differing)} ids: {some(differing)}. "
+                    "They did not answer the same questions, so they cannot be compared."
+                )
+    return found
+
+
+def asked(rows: Sequence[Prediction], metric: str, positive: str | None) -> Test:
+    """The test that predictions answered, as far as they say: labels are the golds and answers that occur.
+
+    Raises:
+        ConfigError: `positive` is none of them.
+    """
+    labels = tuple(sorted({row.gold for row in rows}))
+    if positive is not None and positive not in labels:
+        raise ConfigError(f"positive: got {positive!r}, expected one of the gold labels {', '.join(labels)}")
+    examples = tuple(Example(row.id, (), row.gold, row.group, (Message("user", row.question),)) for row in rows)
+    return Test(labels, examples, ("",) * len(rows), metric, positive, 0)
