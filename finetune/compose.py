@@ -96,6 +96,23 @@ def compose(overrides: Sequence[str]) -> Config:
     return result
 
 
+def require_task(config: Config) -> None:
+    """Refuses a command that names neither a recipe nor data.
+
+    Raises:
+        ConfigError: says what there is.
+    """
+    if config.recipe or config.data.path:
+        return
+    menu = ", ".join(recipes())
+    if config.data.adapter == "synthetic":
+        raise ConfigError(
+            "data.adapter=synthetic draws a made-up leather line, but it is a recipe that says what is asked "
+            f"about them. Try recipe=defects, which is built on it. There are: {menu}."
+        )
+    raise ConfigError(f"no recipe given. There are: {menu}. Try recipe=defects.")
+
+
 def run_folder(config: Config) -> Path:
     """`run.dir`, or `run.root/RECIPE-HASH` with a hash over what the artefacts depend on."""
     if config.run.dir:
@@ -196,8 +213,14 @@ def _recipe_node(file: Path, found: list[str]) -> Tree:
     if "recipe" in node:
         found.append(f"{file.name}: recipe: the name of a recipe is its file name; remove the key")
         del node["recipe"]
-    if "defaults" in node and "_self_" not in node["defaults"]:
-        node["defaults"] = [*node["defaults"], "_self_"]  # its own values win over those it builds on
+    others = node.get("defaults", [])
+    if not isinstance(others, list):
+        found.append(
+            f"{file.name}: defaults: got {others!r}, expected a list of recipes that it builds on, as in [defects]"
+        )
+        del node["defaults"]
+    elif others and "_self_" not in others:
+        node["defaults"] = [*others, "_self_"]  # its own values win over those it builds on
     return node
 
 

@@ -49,15 +49,16 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: all of it, one line each.
     """
+    compose.require_task(config)
     problems = []
-    if not config.recipe and not config.data.path:
-        problems.append(f"no recipe given. There are: {', '.join(compose.recipes())}. Try curve recipe=defects.")
     if config.run.dir is not None:
         problems.append("run.dir: every share is a run of its own; say run.root, the folder that holds them")
     if config.stages != STAGES:
         problems.append(f"stages: a curve runs {', '.join(NEEDED)}; leave stages out")
     if config.data.train_share != 1.0:
         problems.append(f"data.train_share: a curve sets it to {', '.join(map(str, SHARES))}; leave it out")
+    if config.baseline.dry_run:
+        problems.append("baseline.dry_run: a curve trains; say it to the run itself")
     if config.evaluate.sealed:
         problems.append(
             f"evaluate.sealed: a curve looks at the test {len(SHARES)} times. Leave sealed out, or draw the curve on "

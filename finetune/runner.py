@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import NoReturn
 
-from finetune import __version__, egress, named
+from finetune import __version__, dataset, egress, named
 from finetune.compose import run_folder, to_yaml
 from finetune.config import STAGES, Config
 from finetune.errors import ConfigError, IntegrityError, InterruptedRun, ResourceError, UserError
@@ -117,18 +117,24 @@ def _advance(run: RunDir, config: Config, name: str) -> None:
     later = [other for other in config.stages if STAGES.index(other) > STAGES.index(name)]
     if not selected:
         unevaluated = name == "evaluate" and later == ["export"] and not run.eval.exists()  # a card without figures
-        if later and name not in ENDS and not unevaluated:
+        untrained = name == "train" and not _needs_training(config, later)
+        if later and name not in ENDS and not unevaluated and not untrained:
             _require(run, config, stage, name, record, later[0])
         return
     wanted, sources = fingerprint(stage, config, run), canonical_digest(stage.sources(config))
     unchanged = record.get("status") == "done" and (record["fingerprint"], record["sources"]) == (wanted, sources)
-    if unchanged and _untouched(run, record["files"]):
+    if unchanged and _untouched(run, record["files"]) and (name != "prepare" or dataset.images_present(config, run)):
         print(f"{name}: unchanged, skipped", file=sys.stderr)
         return
     if name == "train" and record and record.get("fingerprint") != wanted:
         _set_aside(run.train)
         _forget(run, run.train)
     _run_stage(run, config, stage, name, {"fingerprint": wanted, "sources": sources})
+
+
+def _needs_training(config: Config, later: Sequence[str]) -> bool:
+    """Whether a call builds on training: not where the adapter comes from elsewhere, or none is asked or exported."""
+    return config.model.adapter is None and ("tuned" in config.evaluate.models or "export" in later)
 
 
 def _run_stage(run: RunDir, config: Config, stage: ModuleType, name: str, identity: Json) -> None:

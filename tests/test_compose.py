@@ -165,6 +165,12 @@ def _default(dotted: str) -> Any:
     return value
 
 
+def test_a_recipe_builds_on_a_list(own: Path) -> None:
+    (own / "child.yaml").write_text("# a child\ndefaults: defects\n")
+    with pytest.raises(ConfigError, match=r"child\.yaml: defaults: got 'defects', expected a list of recipes"):
+        compose(["recipe=child"])
+
+
 def test_the_run_folder_depends_on_what_the_artefacts_depend_on() -> None:
     folder = run_folder(compose(["recipe=defects"]))
     assert folder.parent == Path("runs")

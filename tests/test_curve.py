@@ -97,13 +97,14 @@ def test_small_shares_ask_the_tuned_model_alone(command):
         ("run.dir=x", "run.dir: every share is a run of its own"),
         ("stages=[train]", "stages: a curve runs prepare, train, evaluate"),
         ("data.train_share=0.5", "data.train_share: a curve sets it to 0.1, 0.25, 0.5, 1.0"),
+        ("baseline.dry_run=true", "baseline.dry_run: a curve trains"),
         ("evaluate.sealed=true", "evaluate.sealed: a curve looks at the test 4 times"),
     ],
 )
 def test_what_a_curve_sets_itself(more, message):
     with pytest.raises(ConfigError, match=message):
         curve.run(["recipe=defects", more])
-    with pytest.raises(ConfigError, match=r"no recipe given\. There are: .*Try curve recipe=defects"):
+    with pytest.raises(ConfigError, match=r"no recipe given\. There are: .*Try recipe=defects"):
         curve.run([])
 
 

@@ -63,6 +63,7 @@ def test_help_lists_every_group_and_key(capsys: pytest.CaptureFixture[str]) -> N
         (["recipe=defcts"], 2, "Did you mean 'defects'?"),
         (["verfy", "x"], 2, "unknown verb 'verfy'. Did you mean 'verify'?"),
         (["train.epochs=3"], 2, "no recipe given"),
+        (["data.adapter=synthetic"], 2, "it is a recipe that says what is asked about them. Try recipe=defects"),
         (["show", "recipe"], 2, "unknown kind 'recipe'. Did you mean 'recipes'?"),
         (["show"], 2, "There are: adapters, models, recipes, tasks."),
         (["show", "models", "tny"], 2, "unknown model 'tny'. Did you mean 'tiny'?"),

@@ -15,7 +15,9 @@ from finetune.config import Config
 from finetune.example import Example, Prediction
 from finetune.panels import references
 from finetune.panels.item import Item
+from finetune.rivals import adapter_of
 from finetune.rundir import Json, RunDir, canonical_digest, read_json, read_jsonl, sha256_file
+from finetune.tasks import classify
 from finetune.weights import EMBEDDED
 
 SCHEMA = 1
@@ -68,15 +70,16 @@ def sources(config: Config) -> Json:
 def _identity(config: Config, run: RunDir) -> str:
     """What the replies depend on: weights, prompts, questions."""
     part = run.parts(config.data.folds)[0]
-    files = [part.split("test"), *(file for file in sorted(part.adapter.glob("*")) if file.is_file())]
+    adapter = {file.name: sha256_file(file) for file in sorted(adapter_of(config, part).glob("*")) if file.is_file()}
     return canonical_digest(
         {
             "model": dataclasses.asdict(config.model),
             "quantise": config.method.quantise,
             "precision": config.train.precision,
-            "batch_size": config.evaluate.batch_size,
             "labels": list(dataset.labels(run)),
-            "files": {file.relative_to(run.root).as_posix(): sha256_file(file) for file in files},
+            "adapter": adapter,
+            "test": sha256_file(part.split("test")),
+            "parser": classify.PARSER,
             **sources(config),
         }
     )
@@ -100,28 +103,26 @@ def _former(run: RunDir, identity: str) -> tuple[dict[str, Json], Replies] | Non
 
 def _ask(config: Config, run: RunDir) -> tuple[dict[str, Json], Replies]:
     """Draws or reads the questions, loads the model once and lets base and tuned answer."""
-    from finetune import models
+    from finetune import opening
     from finetune.panels import refusals
     from finetune.panels.asking import ask
 
     part = run.parts(config.data.folds)[0]
     with TemporaryDirectory() as folder:
         images = Path(folder)
-        sets, questions = _general(config, images)
-        chosen = _some(dataset.read_split(part.split("test")), refusals.ITEMS)
-        questions |= refusals.items(chosen, dataset.labels(run), images)
-        loaded = models.load(config)
-        loaded = dataclasses.replace(loaded, model=models.attach(loaded, part.adapter))
+        tests = dataset.read_split(part.split("test"))
+        sets, questions = _general(config, images, len(tests))
+        questions |= refusals.items(_some(tests, refusals.ITEMS), dataset.labels(run), images)
+        predictor = opening.opened(config, run, part, sorted(BOTH))
         roots = dict.fromkeys(questions, images) | {"absent": dataset.image_root(config, run)}
-        size = config.evaluate.batch_size
         replies = {
-            name: {who: list(ask(loaded, items, roots[name], who, size)) for who in sorted(BOTH)}
+            name: {who: list(ask(predictor, items, roots[name], who)) for who in sorted(BOTH)}
             for name, items in questions.items()
         }
     return sets, replies
 
 
-def _general(config: Config, images: Path) -> tuple[dict[str, Json], dict[str, list[Item]]]:
+def _general(config: Config, images: Path, tests: int) -> tuple[dict[str, Json], dict[str, list[Item]]]:
     """What is known of each general set, and its questions."""
     if config.evaluate.general is not None:
         from finetune.panels.sets import read
@@ -132,7 +133,8 @@ def _general(config: Config, images: Path) -> tuple[dict[str, Json], dict[str, l
     if _embedded(config):
         from finetune.panels import own
 
-        return {own.NAME: {"left_out": {}, "files": ()}}, {own.NAME: own.items(images)}
+        count = min(own.ITEMS, max(own.FEWEST, tests))  # a trial on a handful of images is not worth 200 questions
+        return {own.NAME: {"left_out": {}, "files": ()}}, {own.NAME: own.items(images, count)}
     return {}, {}
 
 

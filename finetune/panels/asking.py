@@ -1,87 +1,42 @@
 """Puts questions of our own to base and tuned model: greedy text, read by the parser that reads every other reply."""
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import torch
-from peft import PeftModel
-from tqdm import tqdm
-
-from finetune import pixels
-from finetune.decoding import greedy, prefill
-from finetune.encoding import Encoder
-from finetune.example import Outcome, Prediction
-from finetune.models import Loaded
+from finetune.config import TaskConfig
+from finetune.example import Example, Prediction
+from finetune.judge import Judge
 from finetune.panels.item import Item
+from finetune.predictors.local import LocalPredictor
 from finetune.tasks import classify
 
-SLACK_TOKENS = 16
-"""Room for words around the longest choice before a reply counts as truncated."""
+
+@dataclass(frozen=True)
+class _Quiz(Judge):
+    """Judges closed questions that each bring their own answers."""
+
+    items: Mapping[str, Item] = field(default_factory=dict)
+
+    def choices(self, example: Example) -> tuple[str, ...]:
+        return self.items[example.id].choices
+
+    def parse(self, text: str, example: Example) -> str | None:
+        item = self.items[example.id]
+        return classify.parse(text, item.choices, item.synonyms)
 
 
-def ask(loaded: Loaded, items: Sequence[Item], root: Path, who: str, batch_size: int) -> Iterator[Prediction]:
-    """Answers in order.
+def ask(predictor: LocalPredictor, items: Sequence[Item], root: Path, who: str) -> Iterator[Prediction]:
+    """Answers in order, in the model's own words.
 
     Args:
-        loaded: a PEFT model over its base; `who="base"` answers with the adapter switched off.
-        items: the questions.
+        predictor: of base and tuned model; it is left with these questions to judge.
+        items: the questions; their ids are unique.
         root: folder of their images.
         who: base or tuned.
-        batch_size: questions a forward pass.
 
     Raises:
         DataError: an image cannot be decoded.
     """
-    model: Any = loaded.model.eval()
-    encoder = Encoder(loaded.processor, loaded.family)
-    with tqdm(total=len(items), desc=f"panels {who}", unit="question") as bar:
-        for start in range(0, len(items), batch_size):
-            batch = items[start : start + batch_size]
-            with torch.no_grad(), _state(model, who):
-                yield from _batch(model, encoder, batch, root, f"{who}@{loaded.sha256[:12]}")
-            bar.update(len(batch))
-
-
-def _state(model: Any, who: str) -> AbstractContextManager[Any]:
-    return model.disable_adapter() if who == "base" and isinstance(model, PeftModel) else nullcontext()
-
-
-def _batch(model: Any, encoder: Encoder, batch: Sequence[Item], root: Path, name: str) -> list[Prediction]:
-    began = time.perf_counter()
-    images = [[pixels.load(root, ref) for ref in item.example.images] for item in batch]
-    prefix = prefill(model, encoder.prompts([item.example for item in batch], images))
-    answers = [encoder.answer_ids(item.example, choice) for item in batch for choice in item.choices]
-    own = model.generation_config.eos_token_id
-    ends = {ids[-1] for ids in answers} | ({own} if isinstance(own, int) else set(own or ()))
-    written = greedy(model, prefix, ends, max(map(len, answers)) + SLACK_TOKENS)
-    seconds = (time.perf_counter() - began) / len(batch)
-    replies = [
-        (encoder.unescape(encoder.tokenizer.decode(ids, skip_special_tokens=True)), ended) for ids, ended in written
-    ]
-    return [
-        _prediction(item, text, ended, pixels.digest(seen), seconds, name)
-        for item, seen, (text, ended) in zip(batch, images, replies, strict=True)
-    ]
-
-
-def _prediction(item: Item, text: str, ended: bool, digest: str, seconds: float, name: str) -> Prediction:
-    example = item.example
-    answer = classify.parse(text, item.choices, item.synonyms) if ended else None
-    outcome: Outcome = classify.outcome(text, answer, example.target) if ended else "truncated"
-    return Prediction(
-        id=example.id,
-        image_sha256=digest,
-        question=example.question,
-        gold=example.target,
-        text=text,
-        answer=answer,
-        outcome=outcome,
-        probabilities=None,
-        seconds=seconds,
-        model=name,
-        parser=classify.PARSER,
-        group=example.group,
-    )
+    predictor.judge = _Quiz(TaskConfig(kind="classify"), (), {item.example.id: item for item in items})
+    return predictor.predict([item.example for item in items], root, "generate", who)

@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from finetune import weights
+from finetune import dataset, pixels, weights
 from finetune.config import BaselineConfig, Config, ModelConfig
-from finetune.pixels import MAX_SIDE_PX
-from finetune.rundir import Json, now, read_json
+from finetune.example import Prediction
+from finetune.rundir import Json, RunDir, now, read_json
 
 Status = Literal["pass", "fail", "unknown"]
 LOW_DETAIL_PX = 512
@@ -25,6 +25,7 @@ def check(
     *,
     seen_px: int | None = None,
     unanswered: int | None = None,
+    closed: bool = True,
     on: str | None = None,
 ) -> list[Json]:
     """The rows `{check, status, detail}` of comparison.json `fairness`; empty where there is no baseline.
@@ -34,6 +35,7 @@ def check(
         pack: what `pack.json` of a recorded baseline says, or what a live one wrote in that form; None = not known.
         seen_px: longest side of the pictures that the tuned model saw (`side_px`), where that is known.
         unanswered: replies of the baseline in which the parser found no answer, where that is known.
+        closed: whether questions have closed answers.
         on: the day of the comparison, `YYYY-MM-DD`; today by default.
     """
     if config.baseline.kind == "none":
@@ -43,9 +45,30 @@ def check(
         "pixels": _pixels(config.baseline, told, seen_px),
         "prompt": _prompt(config.baseline, told),
         "snapshot": _snapshot(config.baseline, told, on or now()[:10]),
-        "schema": _schema(config, told, unanswered),
+        "schema": _schema(config, told, unanswered, closed),
     }
     return [{"check": name, "status": status, "detail": detail} for name, (status, detail) in rows.items()]
+
+
+def of_run(config: Config, run: RunDir, answers: Sequence[Prediction], root: Path) -> list[Json]:
+    """`check` from the files of a run.
+
+    Args:
+        config: of the run.
+        run: `eval/BASELINE.baseline.json` is read where it is there.
+        answers: the baseline's predictions of the test split.
+        root: folder of the test images, whose headers are read.
+    """
+    path = run.eval / f"{config.baseline.name}.baseline.json"
+    tests = [row for part in run.parts(config.data.folds) for row in dataset.read_split(part.split("test"))]
+    largest = max(max(pixels.header(root, ref).size) for example in tests for ref in example.images)
+    return check(
+        config,
+        read_json(path) if path.is_file() else None,
+        seen_px=side_px(config.model, largest),
+        unanswered=sum(row.outcome == "unparsed" for row in answers),
+        closed=bool(dataset.labels(run)),
+    )
 
 
 def side_px(model: ModelConfig, largest_px: int | None = None) -> int | None:
@@ -76,7 +99,7 @@ def _side(size: Any) -> int | None:
     sides = [int(named[key]) for key in ("longest_edge", "height", "width", "shortest_edge") if key in named]
     if not sides:
         return None
-    return math.isqrt(sides[0]) if sides[0] > MAX_SIDE_PX else sides[0]
+    return math.isqrt(sides[0]) if sides[0] > pixels.MAX_SIDE_PX else sides[0]
 
 
 def _pixels(baseline: BaselineConfig, pack: Mapping[str, Any], seen: int | None) -> tuple[Status, str]:
@@ -115,14 +138,15 @@ def _value(parameters: Any, names: Sequence[str]) -> Any:
 
 def _prompt(baseline: BaselineConfig, pack: Mapping[str, Any]) -> tuple[Status, str]:
     """A prompt tuned for one model only? Ours was trained on its prompt; the baseline's must have been chosen too."""
-    chosen = pack.get("prompt_choice") or pack.get("chosen_on_validation")
-    if chosen:
-        return "pass", "The baseline's prompt and examples were chosen on validation."
-    if baseline.kind == "recorded":
-        return "unknown", "The pack does not say that the baseline's prompt was chosen on validation."
-    ways = (1 + len(baseline.prompts)) * len(baseline.shots)
+    if "choice" in pack:
+        tried = {(row["prompt"], row["shots"]) for row in pack["choice"]}
+    elif baseline.kind == "recorded":
+        return "unknown", "The pack does not say whether the baseline's prompt was chosen on validation."
+    else:
+        tried = {(prompt, shots) for prompt in (None, *baseline.prompts) for shots in baseline.shots}
+    ways = len(tried)
     if ways > 1:
-        return "pass", f"The baseline's prompt is the best on validation of {ways} (baseline.prompts, baseline.shots)."
+        return "pass", f"The baseline was asked in the best of {ways} ways on validation (baseline.prompts, .shots)."
     return "fail", (
         "The baseline got the prompt that our model was trained on, and no other was tried; "
         "give baseline.prompts or baseline.shots."
@@ -131,11 +155,13 @@ def _prompt(baseline: BaselineConfig, pack: Mapping[str, Any]) -> tuple[Status, 
 
 def _snapshot(baseline: BaselineConfig, pack: Mapping[str, Any], on: str) -> tuple[Status, str]:
     """A snapshot that can no longer be had?"""
-    name = str(pack.get("model_returned") or pack.get("model_requested") or baseline.model or "")
-    short = name.rpartition("/")[2]
+    given = pack.get("model_returned") or pack.get("model_requested") or baseline.model or ""
+    names = [str(name).rpartition("/")[2] for name in (given if isinstance(given, list) else [given])]
+    dates = _retirements()["models"]
+    short = min(names, key=lambda name: dates.get(name, {"date": "9999"})["date"])
     recorded = str(pack.get("recorded_to") or "")[:10]
     when = f", recorded {recorded}" if recorded else ""
-    entry = _retirements()["models"].get(short)
+    entry = dates.get(short)
     if entry is None:
         checked = _retirements()["checked"]
         return "unknown", f"{short or 'The model'}{when} is not among the retirements known here (as of {checked})."
@@ -144,8 +170,10 @@ def _snapshot(baseline: BaselineConfig, pack: Mapping[str, Any], on: str) -> tup
     return "pass", f"{short}{when} answers until {entry['date']}."
 
 
-def _schema(config: Config, pack: Mapping[str, Any], unanswered: int | None) -> tuple[Status, str]:
+def _schema(config: Config, pack: Mapping[str, Any], unanswered: int | None, closed: bool) -> tuple[Status, str]:
     """Closed answers asked for without the API's enum schema, so that the baseline loses on format?"""
+    if not closed:
+        return "pass", "Answers are open, so there is no enum schema to use."
     parameters = pack.get("parameters", config.baseline.parameters)
     given = [name for name in SCHEMA_PARAMETERS if isinstance(parameters, dict) and name in parameters]
     states = [

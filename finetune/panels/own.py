@@ -14,6 +14,8 @@ NAME = "surfaces"
 FIRST_SEED = 3 * 10**12
 """Far from the seeds of the pretraining (from 0 on) and of the figures in the model's own card (from 2e12 on)."""
 ITEMS = 200
+FEWEST = 28
+"""Four of each kind."""
 
 
 def items(images: Path, count: int = ITEMS) -> list[Item]:

@@ -101,16 +101,17 @@ def panel(unanswerable: Mapping[str, Replies], answerable: Sequence[Replies], la
 
 
 def _unanswerable(replies: Replies, labels: Sequence[str]) -> Json:
+    declined = {who: [p.answer == DECLINED or p.outcome == "refused" for p in replies[who]] for who in PAIR}
     return {
         "n": len(replies["base"]),
         **{
             who: {
-                "declined": _share([p.answer == DECLINED or p.outcome == "refused" for p in replies[who]]),
+                "declined": _share(declined[who]),
                 "own_label": _share([p.answer is not None and p.answer in labels for p in replies[who]]),
             }
             for who in PAIR
         },
-        "difference": _difference({who: [p.answer == DECLINED for p in replies[who]] for who in PAIR}),
+        "difference": _difference(declined),
         "examples": [
             {"question": base.question, "base": base.text, "tuned": tuned.text}
             for base, tuned in zip(replies["base"][:3], replies["tuned"][:3], strict=True)

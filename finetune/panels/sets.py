@@ -67,7 +67,7 @@ def tables(folder: Path) -> dict[str, list[Path]]:
     for file in files:
         found.setdefault(_kind(file), []).append(file)
     chosen = [file for file in found.get("mmmu", []) if file.name.startswith("validation")]
-    return found | ({"mmmu": chosen} if chosen else {})
+    return dict(sorted((found | ({"mmmu": chosen} if chosen else {})).items()))
 
 
 def _kind(file: Path) -> str:

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune import asking, comparison, dataset, judgement, named
+from finetune import asking, comparison, dataset, judgement, named, panels
 from finetune.config import Config
 from finetune.errors import ConfigError, DataError, IntegrityError
 from finetune.example import Prediction
 from finetune.pairing import Test
+from finetune.panels import fairness
 from finetune.report import words
-from finetune.rivals import rivals
+from finetune.rivals import replaced, rivals
 from finetune.rundir import Json, Part, RunDir, read_jsonl
 
 
@@ -26,8 +27,8 @@ def reads(config: Config, run: RunDir) -> dict[str, Any]:
 
 
 def sources(config: Config) -> dict[str, Any]:
-    """Nothing: everything evaluated is in the run, and `prepare` watches the images."""
-    return {}
+    """The general question sets: the rest of what is evaluated is in the run, and `prepare` watches the images."""
+    return panels.sources(config)
 
 
 def run(config: Config, run: RunDir) -> list[Path]:
@@ -41,7 +42,7 @@ def run(config: Config, run: RunDir) -> list[Path]:
         IntegrityError: predictions and test split do not belong together, or a sealed test was opened before.
     """
     test = _test(config, run)
-    baseline = config.baseline.name if config.baseline.kind != "none" else None
+    baseline = replaced(config)
     judgement.refuse_second_look(config, run, test, baseline)
     answers = asking.collect(config, run, test, _ask_local)
     for rows in answers.deployed.values():
@@ -52,6 +53,7 @@ def run(config: Config, run: RunDir) -> list[Path]:
         *((f"{who} (generated)", rows) for who, rows in answers.generated.items()),
     ):
         comparison.check_pairing(who, rows, test.examples, twin)
+    beside = panels.write(config, run)
     found = judgement.settle(
         config,
         run,
@@ -60,10 +62,18 @@ def run(config: Config, run: RunDir) -> list[Path]:
         answers.generated,
         baseline=baseline,
         validation=answers.validation,
+        fairness=_fairness(config, run, answers),
         runtime=_runtime(answers.asked),
     )
     print(words.table(found))
-    return [*answers.files, asking.record_file(run), run.metrics, run.comparison]
+    return [*answers.files, asking.record_file(run), *beside, run.metrics, run.comparison]
+
+
+def _fairness(config: Config, run: RunDir, answers: asking.Answers) -> list[Json]:
+    rows = answers.deployed.get(config.baseline.name)
+    if config.baseline.kind == "none" or rows is None:
+        return []
+    return fairness.of_run(config, run, rows, dataset.image_root(config, run))
 
 
 def _test(config: Config, run: RunDir) -> Test:

@@ -152,6 +152,15 @@ class AnswerTrainer(Trainer):
             self.optimizer = cls(groups, **options)
         return self.optimizer
 
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Leaves the warm-up out of a training of one step, which would be all of it: at rate 0 nothing is learnt."""
+        if num_training_steps == 1:
+            self.args.warmup_steps = 0
+        scheduler: torch.optim.lr_scheduler.LRScheduler = super().create_scheduler(num_training_steps, optimizer)
+        return scheduler
+
     def floating_point_ops(self, inputs: Batch) -> int:
         """Not counted: the library walks over all parameters for it, each step."""
         return 0

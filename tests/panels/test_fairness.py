@@ -61,7 +61,9 @@ def test_pixels_of_a_live_baseline_are_in_the_config():
         (None, "any_llm", {"prompts": ("Look closely: {labels}?",)}, "pass"),
         (None, "any_llm", {"shots": (0, 4)}, "pass"),
         (PACK, "recorded", {"prompts": ("ignored",)}, "unknown"),
-        (PACK | {"prompt_choice": {"chosen_on": "validation", "tried": 6}}, "recorded", {}, "pass"),
+        (PACK | {"choice": [{"prompt": None, "shots": 0}, {"prompt": "Look", "shots": 0}]}, "recorded", {}, "pass"),
+        (PACK | {"choice": []}, "recorded", {}, "fail"),
+        (PACK | {"choice": []}, "any_llm", {"shots": (0, 4)}, "fail"),
     ],
 )
 def test_prompt(pack, kind, settings, status):
@@ -74,6 +76,7 @@ def test_prompt(pack, kind, settings, status):
         ("gpt-4o-2024-05-13", "2026-10-22", "pass", "answers until 2026-10-23"),
         ("gpt-4o-2024-05-13", "2026-10-23", "fail", "recorded 2026-05-01 was retired on 2026-10-23"),
         ("openai/gpt-4-vision-preview", "2026-06-01", "fail", "was retired on 2024-12-06"),
+        (["gpt-4o", "chatgpt-4o-latest"], "2026-06-01", "fail", "chatgpt-4o-latest, recorded 2026-05-01 was retired"),
         ("Qwen/Qwen2.5-VL-72B", "2026-06-01", "unknown", "not among the retirements known here (as of 2026-"),
     ],
 )
@@ -101,6 +104,11 @@ def test_the_snapshot_of_a_live_baseline_is_in_the_config():
 )
 def test_schema(parameters, unanswered, status):
     assert rows(PACK | {"parameters": parameters}, unanswered=unanswered)["schema"][0] == status
+
+
+def test_open_answers_have_no_schema():
+    config = replace(Config(), baseline=BaselineConfig(kind="any_llm"))
+    assert fairness.check(config, None, closed=False)[3]["status"] == "pass"
 
 
 def test_a_live_baseline_without_schema_fails():

@@ -23,7 +23,7 @@ KEYS = [
 
 @pytest.fixture
 def prepared(tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "_ask_local", synthetic.ask)
+    synthetic.script(monkeypatch)
     return synthetic.prepare(tmp_path / "run", parts=10)
 
 
@@ -33,7 +33,7 @@ def test_files_have_the_promised_keys(prepared, capsys):
     assert names == {
         *(f"{who}.predictions.jsonl" for who in ("majority", "base", "tuned", "base.generated", "tuned.generated")),
         *("base.validation.predictions.jsonl", "tuned.validation.predictions.jsonl"),
-        *("predictions.json", "metrics.json", "comparison.json"),
+        *("predictions.json", "metrics.json", "comparison.json", "panels.json", "panels.replies.jsonl"),
     }
     for who in ("base", "tuned", "majority"):
         rows = list(read_jsonl(run.predictions(who)))
