@@ -36,11 +36,10 @@ def run(arguments: list[str]) -> None:
         runner.execute(chosen, [*arguments, f"data.train_share={share}"])
     found = gather(config, runs)
     whole = runs[SHARES[-1]]
-    path = whole.eval / "curve.json"
     with whole.lock():
-        whole.record([whole.write_json(path, found)])
+        whole.record([whole.write_json(whole.curve, found)])
     print(table(found))
-    print(f"curve: {path}", file=sys.stderr)
+    print(f"curve: {whole.curve}", file=sys.stderr)
 
 
 def check(config: Config) -> None:

@@ -74,6 +74,7 @@ class RunDir:
         self.metrics = self.eval / "metrics.json"
         self.panels = self.eval / "panels.json"
         self.panel_replies = self.eval / "panels.replies.jsonl"
+        self.curve = self.eval / "curve.json"
 
     def parts(self, folds: int) -> list[Part]:
         """The run itself, or its K folds (`data/fold_k`, `train/fold_k`)."""
