@@ -33,7 +33,7 @@ _UNASSERTED = re.compile(
     r"|\b(?:if|whether|unless|unlikely|unclear|unsure|uncertain)\b|\bi\s+doubt\b|\bnot\s+(?:sure|certain|clear)\b"
     r"|\b(?:could|might|may|would)(?:\s+(?:also|well|possibly|perhaps|easily|only))*\s+"
     r"(?:be|have|look|show|appear|indicate|suggest|need|expect|resemble|seem)\b"
-    r"|\b(?:options?|choices?|labels?|categories|classes|possibilities|choose|one\s+of|between|asked|asks|task\s+is)\b"
+    r"|\b(?:options|choices|labels|categories|classes|possibilities|one\s+of|between|asked|asks|task\s+is)\b"
 )
 """Left of an answer in its clause: it is weighed or listed, and not asserted."""
 _NEGATED_AFTER = re.compile(
@@ -61,7 +61,7 @@ _NUMBERED = re.compile(
 )
 _MEASURED = re.compile(r"\A(?:[.,:/]\d|\s*%|(?:st|nd|rd|th)\b|\s*(?:mm|cm|m|kg|g|px|pixels?|degrees?|\u00b0|x)\b)")
 _POLAR_BEFORE = re.compile(
-    r"(?:\A|[\n.!?:;,(\[{<\"'\u201c\u2018=|>-]|\b(?:is|be|say|answer|so|therefore|thus|hence|or|and|probably|likely|definitely"
+    r"(?:\A|[\n.!?:;,(\[{<\"'\u201c\u2018=|>/-]|\b(?:is|be|say|answer|so|therefore|thus|hence|or|and|probably|likely|definitely"
     r"|clearly|then|with))\s*[\"'(\u201c\u2018]*\Z"
 )
 _POLAR_AFTER = re.compile(
@@ -135,13 +135,14 @@ def _stands_alone(spelling: str, before: str, after: str, first: bool) -> bool:
     if spelling == "no":
         return first or bool(_POLAR_BEFORE.search(before) and _POLAR_AFTER.search(after))
     if spelling.startswith("no "):
-        return not re.match(r"\s+(?:of|for|to|that|such|like)\b", after)
+        return not re.match(r"\s+(?:of|for|to|that|such|like|other|except|besides|apart|but)\b", after)
     return True
 
 
 def _letter(spelling: str, before: str, after: str, first: bool) -> bool:
     if re.search(r"\w\.\Z", before):  # e.g., i.e., U.S.
         return False
+    before, after = re.sub(rf"(?:\b{spelling}\s+)+\Z", "", before), re.sub(rf"\A(?:\s+{spelling}\b)+", "", after)
     if (first and spelling not in "ai") or re.search(r"\b(?:option|choice|letter)\s+[\"'(]*\Z", before):
         return True
     return bool(_LETTER_AFTER.search(after) and _LETTER_BEFORE.search(_LETTER_LIST.sub("", before)))

@@ -142,11 +142,17 @@ def write_internvl(boxes: Sequence[Placed]) -> str:
 
 def write_paligemma(boxes: Sequence[Placed]) -> str:
     """PaliGemma: `<loc Y1><loc X1><loc Y2><loc X2> label ; ...`, 0-1023."""
-    cells = [[min(LOCATIONS - 1, round(v / SCALE * LOCATIONS)) for v in b.box] for b in boxes]
+    cells = [_cells(b) for b in boxes]
     return " ; ".join(
         "".join(f"<loc{value:04d}>" for value in (y1, x1, y2, x2)) + f" {b.label}"
         for (x1, y1, x2, y2), b in zip(cells, boxes, strict=True)
     )
+
+
+def _cells(placed: Placed) -> tuple[int, int, int, int]:
+    x1, y1, x2, y2 = (min(LOCATIONS - 1, round(value / SCALE * LOCATIONS)) for value in placed.box)
+    x1, y1 = min(x1, LOCATIONS - 2), min(y1, LOCATIONS - 2)
+    return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
 
 
 def read(text: str) -> list[Placed] | None:
@@ -178,7 +184,9 @@ def _read_paligemma(text: str) -> list[Placed] | None:
     found = []
     for match in _PALIGEMMA.finditer(text):
         y1, x1, y2, x2 = (int(value) * SCALE / LOCATIONS for value in re.findall(r"\d{4}", match[1]))
-        found.append(_placed({"label": match[2].strip(), "box": [x1, y1, x2, y2]}))
+        if not (x1 < x2 and y1 < y2):
+            raise ValueError("a box without area")
+        found.append(Placed(match[2].strip(), (x1, y1, x2, y2)))
     return found or None
 
 

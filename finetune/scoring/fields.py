@@ -1,6 +1,7 @@
 """JSON fields: each field of the gold object is right, wrong or missing; a field that nobody asked for counts too."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,9 +35,10 @@ def _number(value: Any) -> float | None:
     plain = value.strip() if isinstance(value, str) else ""
     lead = plain.lstrip("-")[:2]
     try:
-        return float(plain) if plain and not (lead[:1] == "0" and lead[1:].isdigit()) else None
+        number = float(plain) if plain and not (lead[:1] == "0" and lead[1:].isdigit()) else math.nan
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def metrics(golds: Sequence[str], answers: Sequence[str | None], groups: Sequence[str]) -> dict[str, Score]:

@@ -1,38 +1,21 @@
 """Stage 1: read the source, decode every image once, split by groups, and write down what was kept and why not."""
 
 import dataclasses
-import itertools
-import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from finetune import dataset, named, pixels, split
-from finetune.config import Config, DataConfig, TaskConfig, identity
+from finetune import dataset, intake, named, split
+from finetune.config import Config, identity
 from finetune.errors import DataError
-from finetune.example import BadRow, Example
-from finetune.rundir import Json, RunDir, sha256_file
+from finetune.example import BadRow
+from finetune.rundir import Json, RunDir
 
 OPEN = "open answer"
 """What counts as the label of an example whose answer is none of the closed ones."""
-
-_CHUNK = 64
-"""Images decoded ahead: bounds memory, keeps every core busy (Pillow decodes outside the interpreter lock)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Kept:
-    """An example whose images decode, with what the manifest says of its first image."""
-
-    example: Example
-    sha256: str
-    bytes: int
-    pixels: str
 
 
 def reads(config: Config, run: RunDir) -> dict[str, Any]:
@@ -51,170 +34,87 @@ def run(config: Config, run: RunDir) -> list[Path]:
     Raises:
         DataError: no source, no rows, a bad row (by policy), a class missing from train or test, an id used twice.
     """
-    rows, bad = _read(config, run)
-    taken = _limited(rows, config.data)
-    kept, undecodable = _decode(taken, config, run)
-    bad += undecodable
-    _apply_limit(bad, config.data)
-    if not kept:
-        raise DataError(f"{_source_name(config)}: all {len(bad)} rows are bad, the first: {_worded(bad[0])}")
-    labels = named.load("task", config.task.kind).labels(config.task, (item.example for item in kept))
-    if len(labels) == 1:
-        raise DataError(f"{_source_name(config)} has one label, {labels[0]!r}; at least two are needed to tell apart.")
-    items = [_item(item, labels) for item in kept]
-    split.unique_ids(items)
-    data = config.data
-    folds = split.folds(items, data.folds, data.split) if data.folds else [split.assign(items, data.split)]
-    folds = [split.thin(items, fold, data.train_share, data.split.salt) for fold in folds]
-    counts = [split.balance(items, fold, labels) for fold in folds]
-    warnings = [
-        warning
-        for fold, count in zip(folds, counts, strict=True)
-        for warning in split.check_classes(count, data, fold.name)
-    ]
-    summary = _summary(config, len(rows), len(taken), bad, items, folds) | {
-        "conflicts": _conflicts(kept),
-        "labels": list(labels),
-        "warnings": warnings,
-    }
-    written = _write(config, run, kept, folds, labels)
+    with intake.Spool(run, "kept") as spool:
+        kept, bad, counts = intake.take(config, run, spool)
+        if not kept:
+            raise DataError(
+                f"{intake.source_name(config)}: all {len(bad)} rows are bad, the first: {intake.worded(bad[0])}"
+            )
+        labels = named.load("task", config.task.kind).labels(config.task, spool.examples())
+        if len(labels) == 1:
+            raise DataError(
+                f"{intake.source_name(config)} has one label, {labels[0]!r}; at least two are needed to tell apart."
+            )
+        items = [entry.item for entry in kept]
+        conflicts = _conflicts(kept)
+        closed = set(labels)
+        items = [item if item.label in closed else dataclasses.replace(item, label=OPEN) for item in items]
+        folds = _folds(items, config)
+        summary = _summary(config, counts, bad, items, folds) | {
+            "conflicts": conflicts,
+            "labels": list(labels),
+            "warnings": _warnings(items, folds, labels, config),
+        }
+        written = _write(config, run, spool, folds, labels)
     written += [run.write_jsonl(run.quarantine, map(dataclasses.asdict, bad)), run.write_json(run.summary, summary)]
     _print_table(summary)
     return written
 
 
-def _source_name(config: Config) -> str:
-    return f"data.path={config.data.path}" if config.data.path else f"data.adapter={config.data.adapter}"
+def _folds(items: Sequence[split.Item], config: Config) -> list[split.Fold]:
+    split.unique_ids(items)
+    data = config.data
+    folds = split.folds(items, data.folds, data.split) if data.folds else [split.assign(items, data.split)]
+    return [split.thin(items, fold, data.train_share, data.split.salt) for fold in folds]
 
 
-def _worded(bad: BadRow) -> str:
-    return (
-        f"{bad.row}: {bad.reason}" if bad.row == bad.path or not bad.path else f"{bad.row} ({bad.path}): {bad.reason}"
-    )
+def _warnings(
+    items: Sequence[split.Item], folds: Sequence[split.Fold], labels: Sequence[str], config: Config
+) -> list[str]:
+    return [
+        warning
+        for fold in folds
+        for warning in split.check_classes(split.balance(items, fold, labels), config.data, fold.name)
+    ]
 
 
-def _read(config: Config, run: RunDir) -> tuple[list[Example], list[BadRow]]:
-    """All rows of the source; bad rows obey the policy as soon as they come."""
-    if named.load("adapter", config.data.adapter).WRITES_IMAGES:
-        run.make(run.images)
-    rows: list[Example] = []
-    bad: list[BadRow] = []
-    for item in tqdm(
-        dataset.examples(config, run.images), "reading", unit=" rows", file=sys.stderr, leave=False, mininterval=0.5
-    ):
-        if isinstance(item, Example):
-            rows.append(item)
-        else:
-            bad.append(item)
-            _apply_limit(bad, config.data)
-    for path in run.images.iterdir() if run.images.is_dir() else ():
-        path.chmod(run.file_mode)
-    if not rows and not bad:
-        raise DataError(f"{_source_name(config)} holds no rows: {config.data.adapter} found no images or lines in it.")
-    return rows, bad
-
-
-def _apply_limit(bad: Sequence[BadRow], data: DataConfig) -> None:
-    """Fails on the first bad row, or on the first one over the limit.
-
-    Raises:
-        DataError: names row, file and reason.
-    """
-    if bad and data.on_bad_row == "fail":
-        raise DataError(
-            f"{_worded(bad[0])}\nCorrect or remove it, or set aside all such rows with data.on_bad_row=quarantine."
-        )
-    if len(bad) > data.bad_row_limit:
-        shown = "\n".join(_worded(row) for row in bad[:5])
-        raise DataError(f"more than data.bad_row_limit={data.bad_row_limit} rows are bad; the first are\n{shown}")
-
-
-def _limited(rows: list[Example], data: DataConfig) -> list[Example]:
-    if data.limit is None:
-        return rows
-    items = [split.Item(row.id, row.group, row.target) for row in rows]
-    groups = split.limit(items, data.limit, data.split.salt)
-    return [row for row in rows if row.group in groups]
-
-
-def _decode(rows: Sequence[Example], config: Config, run: RunDir) -> tuple[list[_Kept], list[BadRow]]:
-    """Decodes every image of every row completely."""
-    if not rows:
-        return [], []
-    root = dataset.image_root(config, run)
-    kept: list[_Kept] = []
-    bad: list[BadRow] = []
-    with tqdm(
-        total=len(rows), desc="decoding", unit=" images", file=sys.stderr, leave=False, mininterval=0.5
-    ) as progress:
-        for done in _threaded(root, rows, config.task):
-            progress.update()
-            if isinstance(done, _Kept):
-                kept.append(done)
-            else:
-                bad.append(done)
-                _apply_limit(bad, config.data)
-    return kept, bad
-
-
-def _threaded(root: Path, rows: Iterable[Example], task: TaskConfig) -> Iterator[_Kept | BadRow]:
-    rest = iter(rows)
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        while chunk := list(itertools.islice(rest, _CHUNK)):
-            yield from pool.map(lambda row: _checked(root, row, task), chunk)
-
-
-def _checked(root: Path, row: Example, task: TaskConfig) -> _Kept | BadRow:
-    try:
-        images = [pixels.load(root, ref) for ref in row.images]
-        row = named.load("task", task.kind).complete(task, row, [(image.height, image.width) for image in images])
-        first = pixels.check(root, row.images[0].path)
-    except DataError as error:
-        return BadRow(row.row, row.images[0].path, str(error))
-    return _Kept(row, sha256_file(first), first.stat().st_size, pixels.digest(images))
-
-
-def _item(kept: _Kept, labels: Sequence[str]) -> split.Item:
-    row = kept.example
-    return split.Item(row.id, row.group, row.target if row.target in labels else OPEN, kept.pixels, row.split, row.row)
-
-
-def _conflicts(kept: Sequence[_Kept]) -> list[dict[str, object]]:
+def _conflicts(kept: Sequence[intake.Kept]) -> list[dict[str, object]]:
     """Equal pixels with one question and different answers."""
-    asked = [(item.example, " ".join((item.pixels, *(turn.text for turn in item.example.messages)))) for item in kept]
-    found = split.conflicts([split.Item(row.id, row.group, row.target, both) for row, both in asked])
-    return [entry | {"sha256": str(entry["sha256"]).partition(" ")[0]} for entry in found]
+    found = split.conflicts([dataclasses.replace(entry.item, pixels=entry.asked.hex()) for entry in kept])
+    asked = {entry.asked.hex(): entry.item.pixels for entry in kept} if found else {}
+    return [entry | {"sha256": asked[str(entry["sha256"])]} for entry in found]
 
 
 def _write(
-    config: Config, run: RunDir, kept: Sequence[_Kept], folds: Sequence[split.Fold], labels: Sequence[str]
+    config: Config, run: RunDir, spool: intake.Spool, folds: Sequence[split.Fold], labels: Sequence[str]
 ) -> list[Path]:
-    """Writes the split files of every part and the manifest; returns their paths."""
+    """Writes the split files of every part and the manifest in a pass each; returns their paths."""
     task = named.load("task", config.task.kind)
-    rows = {}
-    for item in kept:
-        example = dataclasses.replace(item.example, messages=task.messages(config.task, labels, item.example))
-        rows[example.id] = dataset.to_row(example)
     written = []
     for part, fold in zip(run.parts(config.data.folds), folds, strict=True):
-        for name in split.SPLITS:
-            chosen = (row for key, row in rows.items() if fold.splits[key] == name)
-            written.append(run.write_jsonl(part.split(name), chosen))
-    return [*written, run.write_jsonl(run.manifest, (_manifest_row(item, folds) for item in kept))]
+        paths = {name: part.split(name) for name in split.SPLITS}
+        with ExitStack() as stack:
+            handles = {name: stack.enter_context(run.write(path)) for name, path in paths.items()}
+            for example in spool.examples():
+                handle = handles.get(fold.splits[example.id])
+                if handle is not None:
+                    example = dataclasses.replace(example, messages=task.messages(config.task, labels, example))
+                    handle.write(dataset.to_line(example))
+        written += paths.values()
+    return [*written, run.write_jsonl(run.manifest, (_manifest_row(row, folds) for row in spool.rows()))]
 
 
-def _manifest_row(kept: _Kept, folds: Sequence[split.Fold]) -> Json:
-    row = kept.example
+def _manifest_row(row: Json, folds: Sequence[split.Fold]) -> Json:
     return {
-        "id": row.id,
-        "path": row.images[0].path,
-        "sha256": kept.sha256,
-        "bytes": kept.bytes,
-        "group": row.group,
-        "split": _home(row.id, folds),
-        "label": row.target,
-        "meta": row.meta,
-        "pixels_sha256": kept.pixels,
+        "id": row["id"],
+        "path": row["images"][0]["path"],
+        "sha256": row["sha256"],
+        "bytes": row["bytes"],
+        "group": row["group"],
+        "split": _home(row["id"], folds),
+        "label": row["target"],
+        "meta": row["meta"],
+        "pixels_sha256": row["pixels_sha256"],
     }
 
 
@@ -227,8 +127,7 @@ def _home(key: str, folds: Sequence[split.Fold]) -> str:
 
 def _summary(
     config: Config,
-    rows: int,
-    taken: int,
+    counts: Counter[str],
     bad: Sequence[BadRow],
     items: Sequence[split.Item],
     folds: Sequence[split.Fold],
@@ -245,7 +144,7 @@ def _summary(
         "read": len(items) + len(bad),
         "kept": len(items),
         "quarantined": len(bad),
-        "left_out_by_limit": rows - taken,
+        "left_out_by_limit": counts["read"] - counts["taken"],
         "left_out_by_share": sum(place == split.UNUSED for fold in folds for place in fold.splits.values()),
         "by_split": {name: counts.total() for name, counts in balance.items()},
         "by_label": dict(sorted(Counter(item.label for item in items).items())),

@@ -1,7 +1,9 @@
 """What the files of the seam share: strict options, and the prompt made of a template."""
 
+import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from finetune.config import TaskConfig
@@ -18,7 +20,13 @@ def options(task: TaskConfig, cls: type[T]) -> T:
     Raises:
         ConfigError: an unknown key or a wrong value; all of them.
     """
-    return to_dataclass(task.options, cls, "task.options")
+    return _converted(json.dumps(task.options, sort_keys=True, default=str), cls)
+
+
+@lru_cache(maxsize=64)
+def _converted(text: str, cls: type[T]) -> T:
+    """Remembered, since every row of a source asks for it."""
+    return to_dataclass(json.loads(text), cls, "task.options")
 
 
 def option_problems(task: TaskConfig, cls: type[object]) -> list[str]:
