@@ -19,6 +19,7 @@ def problems(config: Config) -> list[str]:
     labels = config.task.labels
     return [
         *_models(config),
+        *_adapter(config),
         *_shares(config.evaluate),
         *_positive(config.evaluate, labels),
         *_guards(config.evaluate, labels),
@@ -43,6 +44,15 @@ def _models(config: Config) -> Iterator[str]:
         yield "evaluate.primary_baseline: tuned is what would replace it; name another model"
     elif primary is not None and primary not in (*models, *menu):
         yield f"evaluate.primary_baseline: {named.unknown('model', primary, [*menu, *models])}"
+
+
+def _adapter(config: Config) -> Iterator[str]:
+    if config.model.adapter is not None:
+        for stage in (stage for stage in ("train", "export") if stage in config.stages):
+            yield (
+                f"model.adapter: an adapter from elsewhere is evaluated instead of training one, so {stage} has no "
+                "place among the stages; use stages=[prepare,evaluate,report]"
+            )
 
 
 def _shares(evaluate: EvaluateConfig) -> Iterator[str]:

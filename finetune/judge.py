@@ -38,7 +38,8 @@ class Judge:
 
     def parse(self, text: str, example: Example) -> str | None:
         """The answer in a reply, or None; a reply to an open question is read without labels."""
-        found: str | None = self.module.parse(text, self.choices(example), self.task.synonyms)
+        vocabulary = self.module.vocabulary(self.task, self.labels, example)
+        found: str | None = self.module.parse(text, vocabulary, self.task.synonyms)
         return found
 
     def outcome(self, text: str, answer: str | None, example: Example) -> Outcome:

@@ -116,11 +116,11 @@ def _answers(
     config: Config, run: RunDir, root: Path, examples: Sequence[Example], question: str | None
 ) -> Iterator[Prediction]:
     """Loads the base with its adapter once and answers in order."""
-    from finetune import models
-    from finetune.predictors.local import LocalPredictor
+    from finetune import opening
+    from finetune.models import RECORD
 
     (part,) = run.parts(0)
-    if not (part.adapter / models.RECORD).is_file():
+    if config.model.adapter is None and not (part.adapter / RECORD).is_file():
         raise ConfigError(
             f"{run.root} has no finished adapter in {part.adapter}; let its command run to the end first."
         )
@@ -128,10 +128,9 @@ def _answers(
     task = config.task if question is None else dataclasses.replace(config.task, question=question)
     messages = named.load("task", task.kind).messages
     asked = [dataclasses.replace(example, messages=messages(task, labels, example)) for example in examples]
-    base = models.load(config)
-    tuned = dataclasses.replace(base, model=models.attach(base, part.adapter))
+    tuned = opening.opened(dataclasses.replace(config, task=task), run, part, ["tuned"])
     mode: Mode = "score" if question is None else "generate"
-    yield from LocalPredictor(tuned, labels, task, config.evaluate.batch_size).predict(asked, root, mode, "tuned")
+    yield from tuned.predict(asked, root, mode, "tuned")
 
 
 def _row(path: str, prediction: Prediction) -> Json:

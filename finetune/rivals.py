@@ -54,6 +54,14 @@ def rivals(config: Config) -> list[Rival]:
     return found
 
 
+def replaced(config: Config) -> str | None:
+    """Name of the model that the tuned one would replace: `evaluate.primary_baseline`, else the baseline, or None."""
+    primary = config.evaluate.primary_baseline
+    if primary is not None:
+        return name_of(Path(primary.removeprefix(FILE))) if primary.startswith(FILE) else primary
+    return config.baseline.name if config.baseline.kind != "none" else None
+
+
 def names(config: Config) -> list[str]:
     """Name of everyone who is compared, in order."""
     return [rival.who for rival in rivals(config)]

@@ -6,55 +6,13 @@ from types import ModuleType
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
-from training import micro
 
 from finetune import models, pixels
 from finetune.config import Config, ModelConfig, TaskConfig
-from finetune.encoding import Encoder
 from finetune.predictors import local
 
 LABELS = ("no defect", "scratch", "open", "open circuit")
 SYNONYMS = {"scratch": ("scrape", "a long scratch")}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return micro.save(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    path = tmp_path_factory.mktemp("images")
-    for number in range(5):
-        for index in range(2):
-            micro.picture(10 * number + index, (32 + 5 * number, 40)).save(path / f"{number:03d}_{index}.png")
-    return path
-
-
-@pytest.fixture(scope="module")
-def loaded(folder):
-    config = dataclasses.replace(Config(), model=ModelConfig(path=str(folder)))
-    found = models.load(config)
-    torch.manual_seed(0)
-    tuned = get_peft_model(found.model, LoraConfig(r=4, target_modules=["q_proj", "v_proj", "down_proj"]))
-    with torch.no_grad():
-        for name, weight in tuned.named_parameters():
-            if "lora_B" in name:
-                weight.normal_(0, 0.3)
-    return dataclasses.replace(found, model=tuned.eval())
-
-
-@pytest.fixture(scope="module")
-def encoder(loaded):
-    return Encoder(loaded.processor, loaded.family)
-
-
-@pytest.fixture(scope="module")
-def examples():
-    """Prompts of different length, one of them with two images."""
-    questions = ["Is there a defect?", "What?", "Is there a defect? yes no a b c", "Scratch or no defect?", "a"]
-    return [micro.example(i, LABELS[i % 3], question, images=1 + (i == 2)) for i, question in enumerate(questions)]
 
 
 def decoded(root, examples):
@@ -180,7 +138,7 @@ def other_task(monkeypatch, closed):
     task = ModuleType("other")
     task.PARSER, task.parse = "other/7", lambda text, labels, synonyms: f"{len(labels)} {text}"
     task.judge = lambda config: lambda text, answer, gold: "wrong"
-    task.choices = lambda config, labels, example: labels[: closed(example)]
+    task.choices = task.vocabulary = lambda config, labels, example: labels[: closed(example)]
     monkeypatch.setattr("finetune.named.load", lambda *key: {("task", "other"): task}[key])
 
 

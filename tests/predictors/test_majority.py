@@ -41,7 +41,7 @@ def other(monkeypatch):
     """A task whose questions have closed answers of their own, or none."""
     task = ModuleType("other")
     task.PARSER, task.judge = "other/7", lambda config: lambda text, answer, gold: "unparsed"
-    task.choices = lambda config, labels, example: ("yes", "no") if "?" in example.question else ()
+    task.choices = task.vocabulary = lambda config, labels, example: ("yes", "no") if "?" in example.question else ()
     task.parse = lambda text, labels, synonyms: f"read {text}"
     monkeypatch.setattr("finetune.named.load", lambda *key: {("task", "other"): task}[key])
     return Judge(TaskConfig(kind="other"), ())
