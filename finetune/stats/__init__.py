@@ -19,6 +19,7 @@ from finetune.stats.calibration import (
     reliability,
     slope_intercept,
 )
+from finetune.stats.clusters import tango
 from finetune.stats.paired import (
     ENOUGH_GROUPS,
     MANY_GROUPS,
@@ -31,7 +32,6 @@ from finetune.stats.paired import (
     metric_weights,
     noninferiority,
     paired_difference,
-    tango,
 )
 from finetune.stats.power import (
     design_effect,

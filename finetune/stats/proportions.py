@@ -96,9 +96,9 @@ def guard_bound(right: Sequence[bool], groups: Sequence[str], side: Side = "both
     """Clopper-Pearson bound for a guard; with groups, on n divided by the design effect (Korn and Graubard, 1998).
 
     No misses is no certainty: 36 positives without one are needed for a lower bound of 0.90. With groups the n is
-    n / effect x (t_{n-1} / t_{G-1})^2, never above n. A handful of misses says little about how alike the items of a
-    group are, so with k groups that hold the rarer outcome the effect is at least 1 + (sum(m^2) / n - 1) / (k + 1):
-    without any, items of a group are taken to be alike.
+    n / effect x (t_{n-1} / t_{k-1})^2, where k groups hold the rarer outcome (Korn and Graubard take all G): the others
+    say nothing about how alike the items of a group are. It is never above n, nor below that of groups whose items are
+    all alike, which is taken for k < 2.
 
     Args:
         right: per item, whether it counts.
@@ -122,12 +122,11 @@ def _effective(hits: NDArray[np.float64], groups: Sequence[str], confidence: flo
     count = len(sizes)
     if count == n:
         return float(n)
-    rarer = min(int((own > 0).sum()), int((own < sizes).sum()))
-    if rarer == 0 or count < 2:
-        return n / _alike(sizes)
-    effect = max(_design_effect(hits, index), 1 + (_alike(sizes) - 1) / (rarer + 1))
-    tails = stats.t.ppf(confidence, n - 1) / stats.t.ppf(confidence, count - 1)
-    return float(min(n, n / effect * tails**2))
+    rarer, least = min(int((own > 0).sum()), int((own < sizes).sum())), n / _alike(sizes)
+    if rarer < 2:
+        return least
+    tails = stats.t.ppf(confidence, n - 1) / stats.t.ppf(confidence, rarer - 1)
+    return float(min(n, max(least, n / _design_effect(hits, index) * tails**2)))
 
 
 def guard_p(bound: Bound, floor: float) -> float:

@@ -92,5 +92,5 @@ def selective_bound(right_of_answered: Sequence[bool], groups: Sequence[str]) ->
 def _blocks(confidence: Sequence[float], right: Sequence[bool]) -> tuple[Array, Array, Array]:
     """Per distinct confidence, surest first: items, errors, and the confidence."""
     values, index = np.unique(-np.asarray(confidence, float), return_inverse=True)
-    wrong = np.bincount(index, 1.0 - np.asarray(right, float))
+    wrong = np.bincount(index, 1.0 - np.asarray(right, float)).astype(float)
     return np.bincount(index).astype(float), wrong, -values

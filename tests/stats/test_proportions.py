@@ -58,19 +58,31 @@ def test_groups_without_a_miss_count_as_one_item_each() -> None:
 
 
 def test_design_effect_by_hand() -> None:
-    """40 parts of 4 like views, 30 right: effect 4 x 40 / 39, times (t(39) / t(159))^2, so 39 items less a little."""
+    """40 parts of 4, 20 with two misses each: residuals +-1, so effect 40/39 x 40 / (160 x 3/16) = 1.3675; 20 miss."""
+    right, groups = (
+        [part >= 20 or view < 2 for part in range(40) for view in range(4)],
+        [str(i // 4) for i in range(160)],
+    )
+    bound = stats.guard_bound(right, groups)
+    tails = scipy_stats.t.ppf(0.975, 159) / scipy_stats.t.ppf(0.975, 19)
+    assert bound.n_effective == pytest.approx(160 / (40 / 39 * 40 / 30) * tails**2)
+    assert bound.lower == pytest.approx(stats.clopper_pearson(0.75 * bound.n_effective, bound.n_effective))
+
+
+def test_groups_of_like_items_count_as_one_item_each() -> None:
     right, groups = [part < 30 for part in range(40) for _ in range(4)], [str(i // 4) for i in range(160)]
     bound = stats.guard_bound(right, groups)
-    tails = scipy_stats.t.ppf(0.975, 159) / scipy_stats.t.ppf(0.975, 39)
-    assert bound.n_effective == pytest.approx(39 * tails**2)
-    assert bound.lower == pytest.approx(stats.clopper_pearson(0.75 * 39 * tails**2, 39 * tails**2))
+    assert (bound.n_effective, bound.lower) == (pytest.approx(40), pytest.approx(stats.clopper_pearson(30, 40)))
 
 
 def test_a_handful_of_misses_does_not_prove_independence() -> None:
-    """One lone miss in 30 groups of 4: the plain design effect is below 1, but at least 1 + 3 / 2 is taken."""
-    right, groups = [i != 0 for i in range(120)], [str(i // 4) for i in range(120)]
-    tails = scipy_stats.t.ppf(0.975, 119) / scipy_stats.t.ppf(0.975, 29)
-    assert stats.guard_bound(right, groups).n_effective == pytest.approx(120 / 2.5 * tails**2)
+    """30 groups of 4 with 0, 1, 2, 5 and 15 lone misses: worth 30 items until the misses say that they are lone."""
+    groups = [str(i // 4) for i in range(120)]
+    worth = [
+        stats.guard_bound([i % 4 > 0 or i // 4 >= k for i in range(120)], groups).n_effective for k in (0, 1, 2, 5, 15)
+    ]
+    tails = [scipy_stats.t.ppf(0.975, 119) / scipy_stats.t.ppf(0.975, k - 1) for k in (5, 15)]
+    assert worth == pytest.approx([30, 30, 30, *(120 * tail**2 for tail in tails)])
 
 
 @settings(max_examples=40, deadline=None)
