@@ -129,16 +129,36 @@ def _results(run: RunDir) -> Iterator[Field]:
         yield Field("accuracy of the tuned model", "", "missing")
         return
     yield Field("test examples, groups", f"{found['n']:,}, {found['groups']:,}", "measured")
+    yield from _verdict(found.get("decision") or {})
     for who, metrics in found["models"].items():
         for metric, score in metrics.items():
-            yield Field(f"{who}: {metric.replace('_', ' ')}", _interval(score, "value"), "measured")
+            if score is not None and score["value"] is not None:
+                yield Field(f"{who}: {metric.replace('_', ' ')}", _interval(score, "value"), "measured")
     for name, pair in found["pairs"].items():
         yield Field(
             f"{name}: difference in {pair['metric'].replace('_', ' ')}", _interval(pair, "difference"), "measured"
         )
 
 
+def _verdict(decision: Json) -> Iterator[Field]:
+    """The verdict on replacing another model, with what it rests on and how long it holds."""
+    if not decision.get("verdict"):
+        return
+    baseline = (decision.get("rule") or {}).get("baseline")
+    verdict = str(decision["verdict"]).replace("_", " ")
+    qualifier = f", {decision['qualifier'].replace('_', ' ')}" if decision.get("qualifier") else ""
+    yield Field(f"verdict on replacing {baseline or 'another model'}", verdict + qualifier, "measured")
+    yield Field("reason", str(decision["reason"]), "measured")
+    yield Field("rule, sha256", str(decision["rule_sha256"]), "config")
+    yield Field("looks at this test", str(decision["looks"]), "measured")
+    if decision.get("expires"):
+        text = f"{str(decision['expires'])[:10]}, or when anything in its scope changes"
+        yield Field("the verdict expires", text, "config")
+
+
 def _interval(score: Json, key: str) -> str:
+    if score["low"] is None:
+        return f"{score[key]:.3f}"
     return f"{score[key]:.3f} (95 % interval {score['low']:.3f} to {score['high']:.3f})"
 
 

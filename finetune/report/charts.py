@@ -46,17 +46,61 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 30
 AXIS_WIDTH = 1000
 
 
-def intervals(comparison: Json, metrics: Sequence[str]) -> tuple[Panel, ...]:
+def intervals(comparison: Json, metrics: Sequence[str], order: Sequence[str]) -> tuple[Panel, ...]:
     """Dot-and-interval plot: one panel a metric, one row a model."""
     panels = []
     for metric in metrics:
         dots = []
-        for who, scores in comparison["models"].items():
-            score = scores[metric]
+        for who in order:
+            score = comparison["models"][who].get(metric)
+            if not isinstance(score, Mapping) or score["value"] is None or score["low"] is None:
+                continue
             value, low, high = (AXIS_WIDTH * score[key] for key in ("value", "low", "high"))
             dots.append(Dot(who, value, low, high, f"{words.percent(score['value'])} ({words.interval(score)})"))
-        panels.append(Panel(metric, words.METRICS[metric], tuple(dots)))
+        panels.append(Panel(metric, words.title(metric), tuple(dots)))
     return tuple(panels)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Paired differences on one axis in points; positions are 0..1000.
+
+    Attributes:
+        rows: tuned minus each other model; the one that decides first.
+        zero: where no difference is.
+        margin: where the largest accepted loss is, or None when none was declared.
+        ticks: (position, text).
+    """
+
+    rows: tuple[Dot, ...]
+    zero: float
+    margin: float | None
+    ticks: tuple[tuple[float, str], ...]
+
+
+def differences(comparison: Json, order: Sequence[str], margin: float | None) -> Differences | None:
+    """Tuned minus each other model with its 95 % interval, against zero and the margin."""
+    pairs = {who: comparison["pairs"][f"tuned-{who}"] for who in order if f"tuned-{who}" in comparison["pairs"]}
+    if not pairs:
+        return None
+    edges = [0.0, *(pair[key] for pair in pairs.values() for key in ("low", "high"))]
+    edges += [-1.6 * margin, margin] if margin else []
+    marks = ticks(100 * min(edges), 100 * max(edges), 6)
+    low, high = marks[0], marks[-1]
+
+    def place(share: float) -> float:
+        return AXIS_WIDTH * (100 * share - low) / (high - low)
+
+    rows = [
+        Dot(
+            who,
+            *(place(pair[key]) for key in ("difference", "low", "high")),
+            f"{words.points(pair['difference'])} ({words.points(pair['low'])} to {words.points(pair['high'])})",
+        )
+        for who, pair in pairs.items()
+    ]
+    texts = tuple((place(mark / 100), f"{mark:+g}".replace("-", "\u2212") if mark else "0") for mark in marks)
+    return Differences(tuple(rows), place(0), place(-margin) if margin else None, texts)
 
 
 def smoothed(values: Sequence[float], weight: float = 0.9) -> list[float]:

@@ -1,7 +1,8 @@
 "use strict";
 // The gallery: filters and a detail sheet over the JSON in the page. Text from data only ever becomes textContent.
 (function () {
-  const items = JSON.parse(document.getElementById("items").textContent);
+  const data = JSON.parse(document.getElementById("items").textContent);
+  const items = data.items, WHO = data.who;
   const list = document.getElementById("list");
   const count = document.getElementById("count");
   const more = document.getElementById("more");
@@ -9,10 +10,11 @@
   const kinds = Array.from(document.querySelectorAll("#kinds button"));
   const byClass = document.getElementById("class");
   const byAnswer = document.getElementById("answer");
+  const byModel = document.getElementById("model");
+  const byOutcome = document.getElementById("outcome");
   const order = document.getElementById("order");
   const search = document.getElementById("search");
   const PAGE = 48;
-  const WHO = ["tuned", "base"];
   let kind = "all", shown = PAGE, hits = [], open = -1;
 
   function make(tag, name, text) {
@@ -26,16 +28,18 @@
   function picture(item) {
     if (!item.picture) return make("span", "blank", "no picture");
     const image = make("img");
-    image.src = item.picture;
+    image.src = item.picture[0] === "#" ? document.querySelector(item.picture).src : item.picture;
     image.alt = "Test image " + item.id + ", truth: " + item.gold;
     image.loading = "lazy";
     image.decoding = "async";
     return image;
   }
+  function right(entry) { return entry.outcome === "correct"; }
+  function name(who) { return who.charAt(0).toUpperCase() + who.slice(1); }
   function answerLine(box, who, entry) {
-    box.append(make("b", "", who === "tuned" ? "Tuned" : "Base"));
+    box.append(make("b", "", name(who)));
     const line = make("span");
-    line.append(make("span", entry.right ? "right" : "wrong", said(entry)));
+    line.append(make("span", right(entry) ? "right" : "wrong", said(entry)));
     const p = share(entry.p);
     if (p) line.append(" ", make("span", "p", p));
     box.append(line);
@@ -58,14 +62,15 @@
     unsure: function (a, b) { return sure(a) - sure(b); },
     confident: function (a, b) { return mistake(b) - mistake(a); }
   };
-  function sure(item) { const p = item.said.tuned && item.said.tuned.p; return p === null || p === undefined ? 2 : p; }
-  function mistake(item) { return item.said.tuned && !item.said.tuned.right ? 1 + (item.said.tuned.p || 0) : 0; }
+  function asked(item) { return item.said[byModel.value]; }
+  function sure(item) { const p = asked(item).p; return p === null || p === undefined ? 2 : p; }
+  function mistake(item) { return right(asked(item)) ? 0 : 1 + (asked(item).p || 0); }
   function matches(item) {
     const words = search.value.trim().toLowerCase();
-    const answer = item.said.tuned || item.said.base;
-    return (kind === "all" || item.kind === kind)
+    return (kind === "all" || item.kinds.includes(kind))
       && (byClass.value === "" || item.gold === byClass.value)
-      && (byAnswer.value === "" || (answer && answer.answer === byAnswer.value))
+      && (byOutcome.value === "" || asked(item).outcome === byOutcome.value)
+      && (byAnswer.value === "" || asked(item).answer === byAnswer.value)
       && (words === "" || (item.id + " " + item.group).toLowerCase().includes(words));
   }
   function draw() {
@@ -91,22 +96,23 @@
     heading.id = "sheet-title";
     told.append(heading);
     const facts = make("dl");
-    fact(facts, "Question", item.question);
+    fact(facts, "Question", data.questions[item.question]);
     WHO.forEach(function (who) {
       const entry = item.said[who];
       if (!entry) return;
-      facts.append(make("dt", "", who === "tuned" ? "Tuned model" : "Base model"));
+      facts.append(make("dt", "", name(who)));
       const line = make("dd");
-      line.append(make("span", entry.right ? "right" : "wrong", said(entry)));
+      line.append(make("span", right(entry) ? "right" : "wrong", said(entry)));
       const bars = make("div", "bars");
-      entry.probabilities.forEach(function (pair) {
+      (entry.probabilities || []).forEach(function (pair) {
         const meter = make("meter");
         meter.value = pair[1];
         meter.setAttribute("aria-label", pair[0] + " " + share(pair[1]));
         bars.append(make("span", "", pair[0]), meter, make("span", "p", share(pair[1])));
       });
       line.append(bars);
-      if (entry.written !== undefined) line.append(make("div", "note", "Written freely: “" + entry.written.slice(0, 300) + "”"));
+      if (entry.text !== undefined) line.append(make("div", "note", "Reply: “" + entry.text + "”"));
+      if (entry.written !== undefined) line.append(make("div", "note", "Written freely: “" + entry.written + "”"));
       facts.append(line);
     });
     fact(facts, "Image", item.id + (item.images > 1 ? " (first of " + item.images + ")" : ""));
@@ -128,7 +134,7 @@
       filter();
     });
   });
-  [byClass, byAnswer, order].forEach(function (select) { select.addEventListener("change", filter); });
+  [byClass, byAnswer, byModel, byOutcome, order].forEach(function (select) { select.addEventListener("change", filter); });
   search.addEventListener("input", filter);
   more.addEventListener("click", function () { shown += PAGE; draw(); });
   document.getElementById("previous").addEventListener("click", function () { step(-1); });

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,13 @@ from finetune.rundir import Json
 
 MOST_PICTURES = 500
 MOST_BYTES = 10_000_000
+"""Of all thumbnails together, as text in the page."""
+MOST_TEXT = 2_500_000
+"""Characters of replies in the page; with many items each is cut shorter."""
 SIDE_PX = 224
 """Longest side of a thumbnail."""
+QUALITIES = (72, 45, 20, 10)
+"""Of a thumbnail; the next one is tried where a picture takes more than its share of `MOST_BYTES`, as noise does."""
 KINDS = {
     "broken": "Tuned wrong, base right",
     "both_wrong": "Both wrong",
@@ -25,6 +31,8 @@ KINDS = {
 """What became of an item, most worrying first: this is the order in which pictures are spent."""
 ALONE = {"wrong": "Tuned wrong", "right": "Tuned right"}
 """The same where the base was not evaluated."""
+AGAINST = {"lost": "Tuned wrong, {rival} right", "won": "Tuned right, {rival} wrong"}
+"""What is added where there is a model to be replaced."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +41,20 @@ class Gallery:
 
     Attributes:
         items: one object an item, see `_item`.
+        questions: the different questions; an item names its own by number.
         kinds: kind -> (what it is called, how many).
+        who: models whose answers are shown.
         pictures: how many items have a thumbnail.
+        shown: id -> thumbnail or None, of the items that stand on the page itself (`first`); their entries in `items`
+            point there by `#pic-N`, so that no picture is in the page twice.
     """
 
     items: tuple[Json, ...]
+    questions: tuple[str, ...]
     kinds: dict[str, tuple[str, int]]
+    who: tuple[str, ...]
     pictures: int
+    shown: dict[str, str | None]
 
 
 def build(
@@ -48,8 +63,10 @@ def build(
     generated: Mapping[str, Sequence[Json]],
     load: Callable[[Example], Image.Image] | None,
     blurred: bool,
+    rival: str | None = None,
+    first: Sequence[str] = (),
 ) -> Gallery:
-    """Joins examples with what base and tuned said.
+    """Joins examples with what the models said.
 
     Args:
         examples: the test split.
@@ -57,41 +74,71 @@ def build(
         generated: the same of the other answering mode.
         load: decodes the first image of an example; None = no pictures.
         blurred: thumbnails that show no detail.
+        rival: the model to be replaced, if there is one.
+        first: ids of the items that get their pictures before all others.
 
     Raises:
         DataError: an image cannot be decoded.
     """
-    items = [_item(i, example, deployed, generated) for i, example in enumerate(examples)]
-    names = KINDS if "base" in deployed else ALONE
-    kinds = {kind: (name, sum(item["kind"] == kind for item in items)) for kind, name in names.items()}
+    questions = tuple(dict.fromkeys(example.question for example in examples))
+    numbers = {question: number for number, question in enumerate(questions)}
+    most = max(80, min(600, MOST_TEXT // max(1, len(examples) * (len(deployed) + len(generated)))))
+    items = [_item(i, example, deployed, generated, most, rival) for i, example in enumerate(examples)]
+    for item, example in zip(items, examples, strict=True):
+        item["question"] = numbers[example.question]
+    names = (KINDS if "base" in deployed else ALONE) | (
+        {kind: name.format(rival=rival) for kind, name in AGAINST.items()} if rival in deployed else {}
+    )
+    counts = Counter(kind for item in items for kind in item["kinds"])
+    wanted = {name: place for place, name in enumerate(dict.fromkeys(first))}
+    order = sorted(items, key=lambda item: (wanted.get(item["id"], len(wanted)), _worry(item, names), item["index"]))
+    shown: dict[str, str | None] = dict.fromkeys(wanted)
     pictures, spent = 0, 0
-    order = sorted(items, key=lambda item: (list(names).index(item["kind"]), item["index"]))
     for item in order[:MOST_PICTURES] if load else ():
         picture = thumbnail(load(examples[item["index"]]), blurred) if load else ""
         spent += len(picture)
         if spent > MOST_BYTES:
             break
-        item["picture"] = picture
+        on_page = item["id"] in shown
+        if on_page:
+            shown[item["id"]] = picture
+        item["picture"] = f"#pic-{item['index']}" if on_page else picture
         pictures += 1
-    return Gallery(tuple(items), kinds, pictures)
+    kinds = {kind: (name, counts[kind]) for kind, name in names.items()}
+    cut = tuple(question[:2000] for question in questions)
+    return Gallery(tuple(items), cut, kinds, tuple(deployed), pictures, shown)
+
+
+def _worry(item: Json, names: Mapping[str, str]) -> int:
+    """Rank for a picture: lost against the rival, then by what became of it against the base."""
+    return -1 if "lost" in item["kinds"] else list(names).index(item["kinds"][0])
 
 
 def _item(
-    index: int, example: Example, deployed: Mapping[str, Sequence[Json]], generated: Mapping[str, Sequence[Json]]
+    index: int,
+    example: Example,
+    deployed: Mapping[str, Sequence[Json]],
+    generated: Mapping[str, Sequence[Json]],
+    most: int,
+    rival: str | None,
 ) -> Json:
-    said = {who: _said(rows[index]) for who, rows in deployed.items() if who in ("base", "tuned")}
+    said = {who: _said(rows[index], most) for who, rows in deployed.items()}
     for who, rows in generated.items():
-        said[who]["written"] = rows[index]["text"]
-        said[who]["written_outcome"] = rows[index]["outcome"]
+        if who in said and rows[index]["text"] != said[who]["answer"]:
+            said[who]["written"] = rows[index]["text"][:most]
+        if who in said:
+            said[who]["written_outcome"] = rows[index]["outcome"]
     right = {who: rows[index]["outcome"] == "correct" for who, rows in deployed.items()}
+    kinds = [_kind(right)]
+    if rival in right and right[rival] != right.get("tuned", False):
+        kinds.append("lost" if right[rival] else "won")
     return {
         "index": index,
         "id": example.id,
         "group": example.group,
-        "question": example.question,
-        "gold": example.target,
+        "gold": example.target[:most],
         "images": len(example.images),
-        "kind": _kind(right),
+        "kinds": kinds,
         "said": said,
         "picture": None,
     }
@@ -106,17 +153,16 @@ def _kind(right: Mapping[str, bool]) -> str:
     return "broken" if right["base"] else "both_wrong"
 
 
-def _said(row: Json) -> Json:
+def _said(row: Json, most: int) -> Json:
     probabilities: dict[str, float] = row["probabilities"] or {}
-    ranked = sorted(probabilities.items(), key=lambda entry: -entry[1])[:6]
-    return {
-        "text": row["text"],
-        "answer": row["answer"],
-        "right": row["outcome"] == "correct",
-        "outcome": row["outcome"],
-        "p": probabilities.get(row["answer"] or ""),
-        "probabilities": [[label, round(p, 4)] for label, p in ranked],
-    }
+    ranked = sorted(probabilities.items(), key=lambda entry: -entry[1])[: 6 if most > 300 else 3]
+    answer = row["answer"]
+    said = {"answer": answer if answer is None else answer[:most], "outcome": row["outcome"]}
+    if row["text"] != answer:
+        said["text"] = row["text"][:most]
+    if ranked:
+        said |= {"p": probabilities.get(answer or ""), "probabilities": [[label, round(p, 4)] for label, p in ranked]}
+    return said
 
 
 def thumbnail(image: Image.Image, blurred: bool) -> str:
@@ -128,9 +174,14 @@ def thumbnail(image: Image.Image, blurred: bool) -> str:
         small = small.resize((small.width * scale, small.height * scale), Image.Resampling.BICUBIC)
         small = small.filter(ImageFilter.GaussianBlur(6))
     small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=30 if blurred else 72, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    content = b""
+    for quality in (30,) if blurred else QUALITIES:
+        buffer = io.BytesIO()
+        small.save(buffer, "WEBP", quality=quality, method=4)
+        content = base64.b64encode(buffer.getvalue())
+        if len(content) <= MOST_BYTES // MOST_PICTURES:
+            break
+    return "data:image/webp;base64," + content.decode()
 
 
 def safe_json(value: Any) -> str:

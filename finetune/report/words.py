@@ -13,21 +13,64 @@ METRICS = {
     "macro_f1": "macro-F1",
     "sensitivity": "sensitivity",
     "specificity": "specificity",
+    "answered_accuracy": "accuracy of the answers given",
+    "coverage": "coverage",
+    "weighted_kappa": "weighted kappa",
+    "auroc": "AUROC",
+    "exact_match": "exact match",
+    "token_f1": "token F1",
+    "rouge_l": "ROUGE-L",
+    "map": "mAP",
 }
-"""Metric -> what it is called, in the order of the columns."""
+"""Metric -> what it is called, in the order of the columns; others are called by their own name."""
 
 EXPLAINED = {
-    "accuracy": "share of right answers",
+    "accuracy": "share of right answers; no answer counts as wrong",
     "balanced_accuracy": "mean of the classes' own shares of right answers, so that a rare class counts as much",
     "macro_f1": "mean F1 of the classes",
     "sensitivity": "share of the positive items that were found",
     "specificity": "share of the other items that were left alone",
+    "answered_accuracy": "share of right answers among the items that got one",
+    "coverage": "share of the items that got an answer at all",
+    "weighted_kappa": "agreement beyond chance, distant classes counted as worse mistakes",
+    "exact_match": "share of replies equal to the reference after normalisation; carries no verdict",
+    "token_f1": "overlap of words with the reference; carries no verdict",
+    "rouge_l": "longest common run of words with the reference; carries no verdict",
 }
+RAW = ("weighted_kappa", "auroc", "mean_absolute_error", "mae", "count_error")
+"""Metrics that are no share and are shown as plain numbers."""
+
 WHO = {
     "tuned": "tuned model",
     "base": "base model",
     "majority": "always the commonest answer",
+    "linear": "linear classifier on the frozen tower",
 }
+
+
+def who(name: str) -> str:
+    """What a model is called in a sentence; a baseline and a predictions file by their own names."""
+    return WHO.get(name, name.removeprefix("predictions:"))
+
+
+def metric(name: str) -> str:
+    """What a metric is called in a sentence."""
+    return METRICS.get(name, name.replace("_", " "))
+
+
+def number(name: str, value: float | None) -> str:
+    """A value of a metric: a percentage, or a plain number where it is no share."""
+    if value is None:
+        return "\u2013"
+    return f"{value:.3f}" if name in RAW else percent(value)
+
+
+def span(name: str, score: Mapping[str, float | None]) -> str:
+    """The 95 % interval of a metric, empty where there is none."""
+    low, high = score.get("low"), score.get("high")
+    if low is None or high is None:
+        return ""
+    return f"{low:.3f} to {high:.3f}" if name in RAW else f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def percent(value: float) -> str:
@@ -52,8 +95,12 @@ def p_value(p: float) -> str:
 
 def title(metric: str) -> str:
     """What a metric is called, at the start of a line."""
-    name = METRICS[metric]
-    return name[0].upper() + name[1:]
+    return capital(METRICS.get(metric, metric.replace("_", " ")))
+
+
+def capital(text: str) -> str:
+    """The text with its first letter raised and the rest as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def many(count: int, noun: str, plural: str | None = None) -> str:
@@ -102,19 +149,20 @@ def headline(comparison: Json) -> str:
     return HEADLINES[standing(pair)] if pair else "Tuned and base model were not both evaluated."
 
 
-def summary(comparison: Json) -> list[str]:
-    """The verdict in plain sentences, for a reader who signs."""
-    pair = comparison["pairs"].get("tuned-base")
+def summary(comparison: Json, other: str = "base") -> list[str]:
+    """The comparison of the tuned model with another one in plain sentences, for a reader who signs."""
+    pair = comparison["pairs"].get(f"tuned-{other}")
     if not pair:
         return [f"{tested(comparison)}."]
-    name, models = METRICS[pair["metric"]], comparison["models"]
-    tuned, base = (models[who][pair["metric"]]["value"] for who in ("tuned", "base"))
+    name, models = metric(pair["metric"]), comparison["models"]
+    tuned, second = (models[who][pair["metric"]]["value"] for who in ("tuned", other))
+    called = "its base" if other == "base" else who(other)
     told = [
         f"On {tested(comparison)} kept out of training, the tuned model reached {percent(tuned)} {name}, "
-        f"its base {percent(base)}.",
+        f"{called} {percent(second)}.",
         f"The difference of {points(pair['difference'])} points lies between {points(pair['low'])} and "
         f"{points(pair['high'])} with 95 % confidence: of the images on which the two disagree, "
-        f"{pair['b']:,} went to the tuned model and {pair['c']:,} to the base.",
+        f"{pair['b']:,} went to the tuned model and {pair['c']:,} to {'the base' if other == 'base' else called}.",
     ]
     floor = comparison["pairs"].get("tuned-majority")
     if floor:
@@ -125,32 +173,39 @@ def summary(comparison: Json) -> list[str]:
 
 
 def columns(comparison: Json) -> list[str]:
-    """Metrics that at least one model has, in the order of the columns."""
-    return [name for name in METRICS if any(name in scores for scores in comparison["models"].values())]
+    """Metrics that at least one model has a value of, in the order of the columns."""
+    found = {name for scores in comparison["models"].values() for name, score in scores.items() if score is not None}
+    return [*(name for name in METRICS if name in found), *sorted(found - set(METRICS))]
 
 
 def table(comparison: Json) -> str:
     """The comparison for a terminal: who, each metric with its interval, then the paired differences."""
     shown = columns(comparison)
-    head = ["", *(METRICS[name] for name in shown), "same answer when generated"]
+    head = ["", *(METRICS.get(name, name) for name in shown), "same answer when generated"]
     rows = [head]
     for who, scores in comparison["models"].items():
         mode = comparison["modes"].get(who)
-        cells = [
-            f"{100 * scores[m]['value']:.1f} [{100 * scores[m]['low']:.1f}, {100 * scores[m]['high']:.1f}]"
-            for m in shown
-        ]
+        cells = [_cell(m, scores.get(m)) for m in shown]
         rows.append([who, *cells, f"{100 * mode['agreement']['value']:.1f}" if mode else ""])
     lines = [f"{tested(comparison)}; percent [95 % interval]", "", *_aligned(rows), ""]
     lines += _aligned([_pair_cells(name, pair) for name, pair in comparison["pairs"].items()])
     return "\n".join([*lines, "", headline(comparison)])
 
 
+def _cell(name: str, score: Json | None) -> str:
+    if score is None or score["value"] is None:
+        return ""
+    scale, form = (1, ".3f") if name in RAW else (100, ".1f")
+    if score["low"] is None:
+        return f"{scale * score['value']:{form}}"
+    return f"{scale * score['value']:{form}} [{scale * score['low']:{form}}, {scale * score['high']:{form}}]"
+
+
 def _pair_cells(name: str, pair: Json) -> list[str]:
     first, second = name.split("-", 1)
     return [
         f"{first} - {second}",
-        METRICS[pair["metric"]],
+        metric(pair["metric"]),
         f"{100 * pair['difference']:+.1f} points [{100 * pair['low']:+.1f}, {100 * pair['high']:+.1f}]",
         f"{pair['b']} better, {pair['c']} worse",
         p_value(pair["p"]),

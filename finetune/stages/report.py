@@ -1,10 +1,6 @@
-"""Writes `report/report.html`, self-contained and without a single outside request, and `report/report.md`."""
+"""Writes `report/report.html`, self-contained and without a single outside request, `report.md` and `junit.xml`."""
 
-import base64
 import dataclasses
-import hashlib
-import re
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +8,17 @@ from finetune import dataset, pixels
 from finetune.config import Config
 from finetune.errors import DataError
 from finetune.example import Example
-from finetune.report import content, gallery
+from finetune.report import content, gallery, junit, page, singled
+from finetune.report.facts import Facts
 from finetune.rundir import RunDir, sha256_file
 
 
 def reads(config: Config, run: RunDir) -> dict[str, Any]:
     """The whole config is printed in the report; the files are those of the earlier stages."""
-    files = [run.comparison, run.metrics, run.summary, run.quarantine]
-    files += [run.predictions(who, generated) for who in config.evaluate.models for generated in (False, True)]
+    files = [run.comparison, run.metrics, run.summary, run.quarantine, run.panels, run.curve]
+    files += sorted(
+        [*run.eval.glob("*.predictions.jsonl"), *run.eval.glob("*.baseline.json"), *run.eval.glob("egress*")]
+    )
     for part in run.parts(config.data.folds):
         files += [part.split("test"), part.train / "trainable.json", part.adapter / "finetune.json"]
         files += [part.train / "log.jsonl", part.train / "validation.jsonl"]
@@ -35,16 +34,20 @@ def sources(config: Config) -> dict[str, Any]:
 
 
 def run(config: Config, run: RunDir) -> list[Path]:
-    """Renders both reports from the files of the run.
+    """Renders the reports from the files of the run.
 
     Raises:
         DataError: an image for the gallery cannot be decoded.
     """
-    values = content.gather(config, run)
-    page = _page(values | {"gallery": _gallery(config, run), "pictures": pictures(config)})
-    html = run.write_text(run.report / "report.html", page)
-    text = run.write_text(run.report / "report.md", _render("report.md.jinja", values, escape=False))
-    return [html, text]
+    facts = content.gather(config, run)
+    values = content.blocks(config, run, facts)
+    chosen = singled.out(facts)
+    shown = _gallery(config, run, facts, chosen.ids)
+    more = {"gallery": shown, "pictures": pictures(config), "singled": chosen}
+    html = run.write_text(run.report / "report.html", page.html(values | more))
+    text = run.write_text(run.report / "report.md", page.markdown(values | {"singled": chosen}))
+    cases = run.write_text(run.report / "junit.xml", junit.render(facts))
+    return [html, text, cases]
 
 
 def pictures(config: Config) -> str:
@@ -52,19 +55,19 @@ def pictures(config: Config) -> str:
     return config.report.pictures or ("none" if config.data.sensitivity == "restricted" else "full")
 
 
-def _gallery(config: Config, run: RunDir) -> gallery.Gallery:
-    examples = content.test_examples(config, run)
-    asked = config.evaluate.models
-    who: list[str] = [name for name in ("base", "tuned", "majority") if name in asked]
-    deployed = {name: content.rows_of(run, name) for name in who}
-    generated = {name: content.rows_of(run, name, True) for name in who if run.predictions(name, True).exists()}
+def _gallery(config: Config, run: RunDir, facts: Facts, first: tuple[str, ...]) -> gallery.Gallery:
+    who = [name for name in facts.order if name != "majority"] or list(facts.order)
+    deployed = {name: facts.rows(name) for name in who}
+    generated = {name: facts.rows(name, True) for name in who if run.predictions(name, True).exists()}
     shown = pictures(config)
     if shown == "none":
-        return gallery.build(examples, deployed, generated, None, False)
+        return gallery.build(facts.examples, deployed, generated, None, False, facts.rival, first)
     root = _image_root(config, run)
-    return gallery.build(
-        examples, deployed, generated, lambda example: _picture(root, example), blurred=shown == "blurred"
-    )
+
+    def load(example: Example) -> Any:
+        return pixels.load(root, example.images[0])
+
+    return gallery.build(facts.examples, deployed, generated, load, shown == "blurred", facts.rival, first)
 
 
 def _image_root(config: Config, run: RunDir) -> Path:
@@ -72,41 +75,3 @@ def _image_root(config: Config, run: RunDir) -> Path:
         return dataset.image_root(config, run)
     except DataError as error:
         raise DataError(f"{error}\nWithout the images, report.pictures=none still makes a report.") from error
-
-
-def _picture(root: Path, example: Example) -> Any:
-    return pixels.load(root, example.images[0])
-
-
-def _page(values: dict[str, Any]) -> str:
-    """The HTML page: style and script inline, each allowed by its digest alone, everything else forbidden."""
-    style, script = _asset("style.css"), _asset("gallery.js")
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    found: gallery.Gallery = values["gallery"]
-    values |= {"style": style, "script": script, "policy": policy, "items_json": gallery.safe_json(found.items)}
-    return _render("template.html", values, escape=True)
-
-
-def _asset(name: str) -> str:
-    return resources.files("finetune.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _render(name: str, values: dict[str, Any], escape: bool) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["md"] = markdown_safe
-    return environment.from_string(_asset(name)).render(values) + ("" if escape else "\n")
-
-
-def markdown_safe(value: object) -> str:
-    """Text from data for one Markdown table cell: one line, no markup, no HTML."""
-    line = " ".join(str(value).split())
-    return re.sub(r"([\\`*_{}\[\]<>|#!])", r"\\\1", line)

@@ -1,23 +1,22 @@
 """The report in a real Chromium: no request leaves, no complaint, the gallery filters, keys work, 390 px are enough."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import synthetic
-from report import chromium
+from report import chromium, rich_run
 
 from finetune.rundir import read_jsonl
 from finetune.stages import report
 
 pytestmark = pytest.mark.browser
 ATTACK = ("good", '</script><img src="https://example.org/x.png" onerror="alert(1)">', "pit")
-PARTS = 10
+PARTS = 16
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        chosen, run = synthetic.evaluated(patch, tmp_path_factory.mktemp("runs") / "run", parts=PARTS, labels=ATTACK)
+    chosen, run = rich_run.write(tmp_path_factory.mktemp("runs") / "run", parts=PARTS, labels=ATTACK)
     report.run(chosen, run)
     return run
 
@@ -53,6 +52,15 @@ def kinds(run):
     return {name: found.count(name) for name in names.values()}
 
 
+def against(run):
+    """The same against the model to be replaced: items that only one of the two has right."""
+    sides = [
+        [row["outcome"] == "correct" for row in read_jsonl(run.predictions(who))] for who in ("tuned", rich_run.RIVAL)
+    ]
+    pairs = list(zip(*sides, strict=True))
+    return {"lost": pairs.count((False, True)), "won": pairs.count((True, False))}
+
+
 def test_nothing_leaves_and_nothing_complains(page, run):
     page.run("document.querySelectorAll('#list .item')[0].click()")
     page.run("window.scrollTo(0, document.body.scrollHeight)")
@@ -76,9 +84,9 @@ def test_labels_are_text_and_nothing_else(page):
 
 def test_the_gallery_filters_by_outcome(page, run):
     expected = kinds(run)
-    assert visible(page) == sum(expected.values()) == 3 * PARTS
+    assert visible(page) == sum(expected.values()) == 3 * PARTS == 48  # one page of the gallery
     assert len([count for count in expected.values() if count]) >= 3
-    for kind, count in expected.items():
+    for kind, count in (expected | against(run)).items():
         page.run(f"document.querySelector('#kinds button[value={kind}]').click()")
         assert visible(page) == count
         assert page.run("document.getElementById('count').textContent") == f"{count} of {3 * PARTS} test images"
@@ -87,19 +95,25 @@ def test_the_gallery_filters_by_outcome(page, run):
     assert visible(page) == 3 * PARTS
 
 
-def test_the_gallery_filters_by_class_answer_and_name(page, run):
-    rows = list(read_jsonl(run.predictions("tuned")))
+def test_the_gallery_filters_by_class_model_outcome_answer_and_name(page, run):
+    rows = {who: list(read_jsonl(run.predictions(who))) for who in ("tuned", rich_run.RIVAL)}
     choose(page, "class", "pit")
-    assert visible(page) == sum(row["gold"] == "pit" for row in rows)
+    assert visible(page) == sum(row["gold"] == "pit" for row in rows["tuned"])
     choose(page, "answer", "good")
-    assert visible(page) == sum(row["gold"] == "pit" and row["answer"] == "good" for row in rows)
+    assert visible(page) == sum(row["gold"] == "pit" and row["answer"] == "good" for row in rows["tuned"])
     choose(page, "class", "")
     choose(page, "answer", "")
+    choose(page, "outcome", "wrong")
+    assert visible(page) == sum(row["outcome"] == "wrong" for row in rows["tuned"])
+    choose(page, "model", rich_run.RIVAL)
+    assert visible(page) == sum(row["outcome"] == "wrong" for row in rows[rich_run.RIVAL])
+    choose(page, "outcome", "")
+    choose(page, "model", "tuned")
     choose(page, "search", "part003")
     assert visible(page) == 3
     choose(page, "search", "")
     choose(page, "order", "confident")
-    wrong = [row["probabilities"][row["answer"]] for row in rows if row["outcome"] == "wrong"]
+    wrong = [row["probabilities"][row["answer"]] for row in rows["tuned"] if row["outcome"] == "wrong"]
     shown = page.run("document.querySelector('#list .item .p').textContent")
     assert shown == (">99 %" if max(wrong) > 0.995 else f"{round(100 * max(wrong))} %")
 
@@ -129,9 +143,19 @@ def test_nothing_is_wider_than_the_screen(chromium_page, run, width):
     assert chromium_page.run("document.documentElement.scrollWidth") <= width
 
 
-def test_it_prints(page):
-    """The printed page has no controls, and its pictures are there."""
-    page.send("Emulation.setEmulatedMedia", media="print")
-    assert page.run("getComputedStyle(document.querySelector('.filters')).display") == "none"
-    assert len(page.send("Page.printToPDF", printBackground=True)["data"]) > 20_000
-    page.send("Emulation.setEmulatedMedia", media="")
+def test_it_can_be_used_without_a_mouse(page):
+    """The first stop is the skip link; every region that scrolls can be focused and says what it is."""
+    page.press("Tab")
+    assert page.run("document.activeElement.className") == "skip"
+    page.press("Enter")
+    assert page.run("document.activeElement.id") == "main"
+    assert page.run("[...document.querySelectorAll('.scroll')].every(s => s.tabIndex === 0 && s.ariaLabel)")
+    assert page.run("[...document.querySelectorAll('svg')].every(s => s.ariaLabel || s.closest('[aria-hidden]'))")
+    assert page.run("[...document.querySelectorAll('table')].every(t => t.caption && t.querySelector('th[scope=col]'))")
+    levels = page.run("[...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert page.run(
+        "[...document.querySelectorAll('nav a')].every(a => document.querySelector(a.getAttribute('href')))"
+    )

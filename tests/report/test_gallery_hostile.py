@@ -14,7 +14,7 @@ from PIL import Image
 from finetune import model_card
 from finetune.example import Example, ImageRef, Message
 from finetune.report import gallery
-from finetune.stages.report import markdown_safe
+from finetune.report.page import markdown_safe
 
 ATTACKS = [
     "</script><script>alert(1)</script>",

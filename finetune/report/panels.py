@@ -1,0 +1,113 @@
+"""What stands beside the verdict: what was forgotten, refusals, published figures, and results without suspects."""
+
+from collections.abc import Mapping
+
+from finetune.report import words
+from finetune.report.facts import Facts
+from finetune.report.results import cell
+from finetune.rundir import Json
+
+READINGS = {
+    "lower": "lower than before: something was forgotten",
+    "higher": "higher than before",
+    "open": "no difference proven",
+}
+
+
+def general(facts: Facts) -> list[Json]:
+    """General question sets before and after tuning: what the model forgot."""
+    told = []
+    for row in facts.panels.get("general") or ():
+        cells = {who: cell("accuracy", row[who]) for who in ("base", "tuned")}
+        left = ", ".join(f"{reason} {count:,}" for reason, count in (row.get("left_out") or {}).items())
+        told.append(
+            {"set": row["set"], "n": row["n"], "cells": cells, "difference": _difference(row), "left_out": left}
+        )
+        told[-1]["reading"] = READINGS.get(row.get("reading", ""), "")
+    return told
+
+
+def _difference(row: Json) -> str:
+    found = row.get("difference")
+    if not isinstance(found, Mapping):
+        return ""
+    return f"{words.points(found['difference'])} ({words.points(found['low'])} to {words.points(found['high'])})"
+
+
+KINDS = {
+    "blank": "our question on an empty picture",
+    "absent": "a question about what is in no picture",
+}
+
+
+def refusals(facts: Facts) -> list[Json]:
+    """Questions without an answer (declining is right) and with one (declining is wrong), before and after tuning."""
+    found = facts.panels.get("refusals") or {}
+    told = []
+    for kind, row in (found.get("unanswerable") or {}).items():
+        for share, name in (("declined", "declined, rightly"), ("own_label", "answered with a label of this task")):
+            cells = {who: cell("", row[who][share]) for who in ("base", "tuned")}
+            difference = _difference(row) if share == "declined" else ""
+            asked = f"Without an answer: {KINDS.get(kind, kind.replace('_', ' '))}"
+            told.append({"kind": asked, "n": row["n"], "what": name, "cells": cells, "difference": difference})
+    if row := found.get("answerable"):
+        cells = {who: cell("", row[who]["unanswered"]) for who in ("base", "tuned")}
+        told.append({"kind": "General questions with an answer", "n": row["n"], "what": "left unanswered, wrongly"})
+        told[-1] |= {"cells": cells, "difference": _difference(row)}
+    return told
+
+
+def notes(facts: Facts) -> list[str]:
+    """What the panels say about themselves: what was not measured, and why."""
+    return [str(note) for note in facts.panels.get("notes") or ()]
+
+
+def references(facts: Facts) -> list[Json]:
+    """Published figures of other models: for orientation, in grey, never compared."""
+    return [
+        row | {"value": f"{row['value']:g} {row.get('unit', '')}".strip()}
+        for row in facts.panels.get("references") or ()
+    ]
+
+
+def curve(facts: Facts) -> list[Json]:
+    """The metric at growing shares of the training groups: would more pictures help?"""
+    told = []
+    for row in facts.panels.get("curve") or ():
+        score = row.get("score", row.get("tuned", row.get("value")))
+        share, groups = row.get("share"), row.get("groups")
+        told.append(
+            {
+                "share": words.percent(share).replace(".0", "") if isinstance(share, float | int) else str(share or ""),
+                "groups": f"{groups:,}" if isinstance(groups, int) else "",
+                "cell": cell(facts.config.evaluate.decision.metric, score),
+            }
+        )
+    return told
+
+
+def leaks(facts: Facts) -> Json:
+    """Items that may have been seen in training, and each model's figure without them."""
+    suspects = _leaked(facts)
+    kept = [place for place, example in enumerate(facts.examples) if example.id not in suspects]
+    touched = len(facts.examples) - len(kept)
+    told: Json = {"found": len(facts.summary.get("leaks") or ()), "touched": touched, "rows": []}
+    if not touched or not kept:
+        return told
+    for who in facts.order:
+        rows = facts.rows(who)
+        if len(rows) == len(facts.examples):
+            right = [row["outcome"] == "correct" for row in rows]
+            told["rows"].append(
+                {
+                    "who": who,
+                    "all": words.percent(sum(right) / len(right)),
+                    "without": words.percent(sum(right[place] for place in kept) / len(kept)),
+                }
+            )
+    return told
+
+
+def _leaked(facts: Facts) -> set[str]:
+    """Ids named by `leaks` of the data's summary."""
+    return {name for leak in facts.summary.get("leaks") or () for name in leak.get("ids") or ()}
