@@ -74,6 +74,12 @@ class Criterion:
     detail: str = ""
 
 
+def alone(case: Case) -> list[Criterion]:
+    """What can be asked of the candidate without a model to be replaced."""
+    rivals = [beats(case, "majority", required=True), beats(case, "linear", required=False)]
+    return [floor(case), *rivals] if case.candidate in case.deployed else []
+
+
 def all_of(case: Case) -> list[Criterion]:
     """Every criterion but the guards, in the order in which they are read."""
     assert case.replaced is not None
@@ -132,7 +138,7 @@ def both_modes(case: Case) -> Criterion:
     """The same, and every guard, where the candidate answers by generation instead of by scoring the labels."""
     assert case.replaced is not None
     question = "Does it hold in both answering modes, scored and generated?"
-    if not case.test.labels:
+    if not case.test.labels and case.candidate not in case.generated:
         return Criterion("both_modes", question, "not_asked", detail="open answers can only be generated")
     if case.candidate not in case.generated:
         return Criterion("both_modes", question, "inconclusive", detail="the other mode was not evaluated")

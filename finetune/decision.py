@@ -43,7 +43,8 @@ def decide(case: Case) -> Verdict:
     """
     held = _guards(case)
     if case.replaced is None:
-        return Verdict("not_enough_evidence", None, _no_baseline(case), None, _guard_criteria(held), held)
+        told = [*_guard_criteria(held), *criteria.alone(case)]
+        return Verdict("not_enough_evidence", None, _no_baseline(case), None, told, held)
     judged = criteria.all_of(case)
     judged[1:1] = _guard_criteria(held)
     judged.append(criteria.selective_risk(case))

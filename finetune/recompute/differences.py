@@ -1,11 +1,12 @@
 """What is written in `comparison.json` and `metrics.json`, against what the predictions give."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from finetune import dataset
 from finetune.config import Config
+from finetune.example import Example
 from finetune.judge import Judge
 from finetune.recompute import details, headline, verdict
 from finetune.recompute.rows import Row, Setting
@@ -39,6 +40,13 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
         checked += len(own)
     if problems:
         return checked, problems
+    kept = deciding(judge, [example for _, example in rows])
+    rows = [row for row in rows if row[1].id in kept]
+    deployed, generated = (
+        {who: [row for row in own if row["id"] in kept] for who, own in side.items()} for side in (deployed, generated)
+    )
+    if judge.labels:
+        validation = {who: [row for row in own if row["gold"] in judge.labels] for who, own in validation.items()}
     setting = Setting(
         labels=tuple(found["labels"]),
         evaluate=config.evaluate,
@@ -54,6 +62,12 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
     pairs = [*_compared(tree, found | {"criteria": named}, run.comparison.name)]
     pairs += _compared(details.expected(deployed, generated, validation, setting), more, run.metrics.name)
     return checked + len(pairs), [problem for problem in pairs if problem]
+
+
+def deciding(judge: Judge, examples: Sequence[Example]) -> set[str]:
+    """Ids of the items that may carry a verdict (open answers never do); all of them where none may."""
+    closed = {example.id for example in examples if judge.module.decides(judge.task, judge.labels, example)}
+    return closed or {example.id for example in examples}
 
 
 def _examples(config: Config, run: RunDir) -> list[tuple[str, Any]]:

@@ -66,12 +66,10 @@ def guard(hits: Sequence[bool], groups: Sequence[str], error: float = 0.025) -> 
         alike = float(sizes @ sizes / n)
         hit = np.bincount(own, values)
         rarer = min(int((hit > 0).sum()), int((hit < sizes).sum()))
-        if rarer == 0 or count < 2:
-            effective = n / alike
-        else:
-            effect = max(design_effect(values, own, count), 1 + (alike - 1) / (rarer + 1))
-            tails = special.stdtrit(n - 1, 1 - error) / special.stdtrit(count - 1, 1 - error)
-            effective = min(float(n), n / effect * tails**2)
+        effective = n / alike
+        if rarer >= 2:
+            tails = special.stdtrit(n - 1, 1 - error) / special.stdtrit(rarer - 1, 1 - error)
+            effective = min(float(n), max(effective, n / design_effect(values, own, count) * tails**2))
     right, wrong = share * effective, (1 - share) * effective
     low = float(special.betaincinv(right, wrong + 1, error)) if right > 1e-12 else 0.0
     high = float(special.betaincinv(right + 1, wrong, 1 - error)) if wrong > 1e-12 else 1.0

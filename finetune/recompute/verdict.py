@@ -23,7 +23,11 @@ def expected(raw: Rows, raw_generated: Rows, raw_validation: Rows, setting: Sett
         for rows_of, rows in (("tuned", units.get("tuned")), ("other", other.get("tuned")))
     }
     judged: Tree = {f"guard {row['name']}": _line(row) for row in held["tuned"]}
-    if "tuned" not in units or setting.baseline not in units:
+    if "tuned" in units:
+        judged["floor"] = _floor(units["tuned"], setting)
+        for rival in ("majority", "linear"):
+            judged[f"beats_{rival}"] = _beats(units["tuned"], units.get(rival), setting, rival == "majority")
+    if "tuned" not in units or setting.baseline in (None, "tuned") or setting.baseline not in units:
         return _told(held["tuned"], judged, "not_enough_evidence", None)
     tuned, service = units["tuned"], units[str(setting.baseline)]
     margin = setting.evaluate.decision.margin
@@ -33,9 +37,6 @@ def expected(raw: Rows, raw_generated: Rows, raw_validation: Rows, setting: Sett
         difference(tuned, service, setting, setting.metric, margin or 0.0, lenient=True), margin
     )
     judged["both_modes"] = _both(other.get("tuned"), service, setting, held["other"])
-    judged["floor"] = _floor(tuned, setting)
-    for rival in ("majority", "linear"):
-        judged[f"beats_{rival}"] = _beats(tuned, units.get(rival), setting, rival == "majority")
     judged["assay_sensitivity"] = _assay(service, setting)
     shares = [sum(row["outcome"] not in FAILED for row in rows) / len(rows) for rows in (tuned, service)]
     floor = setting.evaluate.decision.min_coverage
@@ -110,7 +111,7 @@ def _assay(service: Sequence[Row], setting: Setting) -> Tree:
 
 
 def _both(other: Sequence[Row] | None, service: Sequence[Row], setting: Setting, held: Sequence[Tree]) -> Tree:
-    if not setting.labels:
+    if other is None and not setting.labels:
         return {"status": "not_asked"}
     if other is None:
         return {"status": "inconclusive"}
