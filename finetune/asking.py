@@ -192,16 +192,23 @@ class _Job:
             file = self.part.split("val")
             held_out = dataset.read_split(file) if file.exists() else []
             partial = Partial(self.run, self.run.partial(who, self.part.name, "val"), digest)
-            partial.extend(predictor.predict_modes(partial.left(held_out), root, modes, who), predictor.batch_size)
+            self._continue(predictor, partial, held_out, modes, who)
             rows = list(partial.read())
             columns = {name: [row[index] for row in rows] for index, name in enumerate(modes)}
             mode, losses = label_scores.choose(columns)
             found = {"log_loss": losses, "validation": len(rows)}
         partial = Partial(self.run, self.run.partial(who, self.part.name, "test"), digest + mode)
-        left = partial.left(self.examples)
         found |= predictor.facts(self.examples, root, mode, who)
-        partial.extend(predictor.predict_modes(left, root, _modes(mode), who), predictor.batch_size)
+        self._continue(predictor, partial, self.examples, _modes(mode), who)
         return found | {"mode": mode, "batch_size": predictor.batch_size}
+
+    def _continue(
+        self, predictor: Asked, partial: Partial, examples: Sequence[Example], modes: Sequence[Mode], who: str
+    ) -> None:
+        left = partial.left(examples)
+        if left:
+            root = dataset.image_root(self.config, self.run)
+            partial.extend(predictor.predict_modes(left, root, modes, who), predictor.batch_size)
 
 
 def validated(who: str) -> tuple[Mode, ...]:

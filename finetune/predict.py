@@ -16,7 +16,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from data_adapters import image_folder
-from finetune import compose, dataset, named, pixels
+from finetune import compose, dataset, named, pixels, units
 from finetune.config import Config
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example, Mode, Prediction
@@ -115,7 +115,7 @@ def _listed(path: Path) -> Iterable[str | BadRow]:
 def _answers(
     config: Config, run: RunDir, root: Path, examples: Sequence[Example], question: str | None
 ) -> Iterator[Prediction]:
-    """Loads the base with its adapter once and answers in order."""
+    """Loads the base with its adapter once and answers in order, at the threshold that the run was judged at."""
     from finetune import opening
     from finetune.models import RECORD
 
@@ -130,7 +130,9 @@ def _answers(
     asked = [dataclasses.replace(example, messages=messages(task, labels, example)) for example in examples]
     tuned = opening.opened(dataclasses.replace(config, task=task), run, part, ["tuned"])
     mode: Mode = "score" if question is None else "generate"
-    yield from tuned.predict(asked, root, mode, "tuned")
+    evaluate = config.evaluate
+    for row in tuned.predict(asked, root, mode, "tuned"):
+        yield from units.at_threshold([row], evaluate.positive, evaluate.threshold)
 
 
 def _row(path: str, prediction: Prediction) -> Json:

@@ -6,7 +6,7 @@ import built_run
 import pytest
 import torch
 
-from finetune import dataset, models, predict
+from finetune import compose, dataset, models, predict
 from finetune.encoding import IGNORED, Encoder
 from finetune.errors import ConfigError, DataError
 from finetune.example import Example, ImageRef
@@ -50,6 +50,16 @@ def test_every_image_of_a_folder_is_answered_by_the_tuned_model(built, capsys):
         assert row["seconds"] > 0
     expected = independently(built, folder / "01.png")
     assert [found[0]["probabilities"][label] for label in built_run.LABELS] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("threshold", "said"), [(1e-9, "scratch"), (1 - 1e-9, "no defect")])
+def test_the_threshold_of_the_run_decides(built, capsys, threshold, said):
+    """At the point where it was judged: scratch as soon as it is as likely as that, else the likeliest other."""
+    config = built_run.load(built, "evaluate.positive=scratch", f"evaluate.threshold={threshold:.12f}")
+    RunDir(built).write_text(built / "config.yaml", compose.to_yaml(config))
+    predict.run([str(built), "--images", str(built.parent / "images" / "scratch" / "01.png")])
+    (row,) = rows(capsys)
+    assert (row["answer"], row["outcome"]) == (said, None)
 
 
 def test_one_file_is_shown_as_it_was_given(built, capsys, monkeypatch):
