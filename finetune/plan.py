@@ -188,6 +188,7 @@ def lines(test: TestSet, assumed: Assumptions) -> list[str]:
     effect = stats.design_effect(typical, assumed.icc)
     independent = worth / effect
     grouped = len(sizes) < len(counted)
+    uneven = worth < len(counted) - 1e-6
     told = f"{len(counted):,} items that {test.metric} is about" if weights else f"{len(counted):,} items"
     found = [f"Test set: {told}, from {test.source}"]
     if grouped:
@@ -195,10 +196,17 @@ def lines(test: TestSet, assumed: Assumptions) -> list[str]:
             f"  in {len(sizes):,} groups; design effect {effect:.1f} at icc={assumed.icc:g} within groups of "
             f"{typical:.1f} (size-weighted)"
         )
-    if grouped or weights:
+    if grouped or uneven:
         found.append(f"  worth {independent:,.0f} independent items of equal weight")
-    found.append(f"Assumed: exactly one of two models is right on {assumed.disagreement:.0%} of items (disagreement=)")
-    found += ["", *_superiority(independent, assumed), "", *_noninferiority(sizes, independent, grouped, assumed)]
+    found.append(
+        f"Assumed: exactly one of two models is right on {_percent(assumed.disagreement)} of items (disagreement=)"
+    )
+    found += [
+        "",
+        *_superiority(independent, assumed),
+        "",
+        *_noninferiority(sizes, independent, worth if uneven else None, assumed),
+    ]
     if test.guards:
         found += ["", "Guards (Clopper-Pearson, one-sided 97.5 %)", *_guards(test)]
     return found
@@ -209,38 +217,48 @@ def _points(share: float) -> str:
     return f"{math.ceil(1000 * share - 1e-9) / 10:.1f} points"
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
 def _superiority(independent: float, assumed: Assumptions) -> list[str]:
     gap = stats.mcnemar_detectable(int(independent), assumed.disagreement, assumed.power)
-    title = f"Is one better? (exact McNemar, two-sided 5 %, power {assumed.power:.0%})"
+    title = f"Is one better? (exact McNemar, two-sided 5 %, power {_percent(assumed.power)})"
     if gap is None:
         return [title, f"  no difference can be shown; the largest possible is {_points(assumed.disagreement)}"]
     return [title, f"  a true difference of {_points(gap)} or more is found"]
 
 
-def _noninferiority(sizes: Sequence[int], independent: float, grouped: bool, assumed: Assumptions) -> list[str]:
+def _noninferiority(sizes: Sequence[int], independent: float, worth: float | None, assumed: Assumptions) -> list[str]:
+    """Lines on the claim; `worth` is the number of equal items where weights differ, else None."""
     if assumed.margin is None:
         return ["May one replace the other? No margin was given (margin= or evaluate.decision.margin)."]
     needed = stats.noninferiority_n(assumed.margin, assumed.disagreement, power=assumed.power)
     assert needed is not None  # the true gap is taken to be 0, above any -margin
-    scale = needed / independent
-    items, groups = math.ceil(sum(sizes) * scale - 1e-9), math.ceil(len(sizes) * scale - 1e-9)
+    least, total, grouped = stats.ENOUGH_GROUPS, sum(sizes), len(sizes) < sum(sizes)
     chance = stats.noninferiority_power(independent, assumed.margin, assumed.disagreement)
-    discordant = stats.discordant_groups(sizes, assumed.disagreement, assumed.icc) if grouped else math.inf
-    least = stats.ENOUGH_GROUPS
-    share = discordant / len(sizes)
-    if grouped:
-        groups = max(groups, stats.groups_needed(least, share, assumed.power))
-        items = max(items, math.ceil(groups * sum(sizes) / len(sizes)))
+    discordant = stats.discordant_groups(sizes, assumed.disagreement, assumed.icc)
+    wanted = [len(sizes) * needed / independent, float(least)]
     found = [
         f"May one replace the other? (non-inferiority, margin {_points(assumed.margin)}, one-sided 2.5 %)",
-        f"  {needed:,} independent items needed if both are alike; chance of passing now {chance:.0%}",
+        f"  {needed:,} independent items needed if both are alike; chance of passing now {_percent(chance)}",
     ]
+    enough = chance >= assumed.power and len(sizes) >= least
     if grouped:
         found.append(f"  {discordant:.0f} of {len(sizes):,} groups are expected to hold a disagreement; {least} must")
-    if chance >= assumed.power and len(sizes) >= least and discordant >= least:
+        wanted.append(stats.groups_needed(least, discordant / len(sizes), assumed.power))
+        enough &= discordant >= least
+    if worth is not None:
+        equal = assumed.disagreement * worth
+        found.append(f"  the disagreements are expected to weigh as much as {equal:.0f} equal ones; {least} must")
+        wanted.append(len(sizes) * stats.groups_needed(least, assumed.disagreement, assumed.power) / worth)
+        enough &= equal >= least
+    if enough:
         return [*found, "  enough, if both models are alike."]
+    groups = math.ceil(max(wanted) - 1e-9)
+    items = math.ceil(groups * total / len(sizes) - 1e-9)
     where = f" in {groups:,} groups" if grouped else ""
-    return [*found, f"  NOT ENOUGH EVIDENCE IS LIKELY. You would need {max(items, least):,} items{where}."]
+    return [*found, f"  NOT ENOUGH EVIDENCE IS LIKELY. You would need {items:,} items{where}."]
 
 
 def _guards(test: TestSet) -> list[str]:

@@ -44,7 +44,7 @@ def test_items_for_noninferiority(capsys, disagreement: str, items: str) -> None
 
 def test_enough_is_said_too(capsys) -> None:
     text = said(capsys, "n=873", "margin=0.03")
-    assert "chance of passing now 80%" in text
+    assert "chance of passing now 80 %" in text
     assert "enough, if both models are alike." in text
     assert "NOT ENOUGH" not in text
 
@@ -57,14 +57,14 @@ def test_groups_cost(capsys) -> None:
     text = said(capsys, "n=480", "groups_of=12", "icc=0.1", "margin=0.03")
     assert "in 40 groups; design effect 2.1 at icc=0.1 within groups of 12.0" in text
     assert "worth 229 independent items" in text
-    assert "chance of passing now 30%" in text
+    assert "chance of passing now 30 %" in text
     assert "22 of 40 groups are expected to hold a disagreement; 20 must" in text
     assert "You would need 1,836 items in 153 groups." in text
 
 
 def test_few_groups_are_not_enough_however_many_items(capsys) -> None:
     text = said(capsys, "n=15000", "groups_of=1000", "icc=0", "margin=0.05")
-    assert "chance of passing now 100%" in text
+    assert "chance of passing now 100 %" in text
     assert "You would need 20,000 items in 20 groups." in text
 
 
@@ -80,6 +80,8 @@ def test_source_of_a_recipe_with_classes_and_guards(capsys, tmp_path: Path) -> N
     assert "in 30 groups; design effect 1.3 at icc=0.1" in text
     assert "worth 51 independent items of equal weight" in text
     assert "margin 5.0 points" in text
+    assert "the disagreements are expected to weigh as much as 7 equal ones; 20 must" in text
+    assert "You would need 736 items in 184 groups." in text
     assert "sensitivity of 0.9: 36 independent items without a miss, 142 with half the misses" in text
     assert "the test has 20 in 5 groups: NOT ENOUGH even without a miss" in text
 

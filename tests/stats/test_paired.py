@@ -104,6 +104,8 @@ def test_skewed_losses_move_the_lower_bound_out_by_hall() -> None:
     assert moved > z
     assert claim.lower == pytest.approx(mean - error * moved)
     assert claim.upper == pytest.approx(mean + error * z)
+    there = stats.noninferiority(*grouped(100, 4, losses=25), -claim.lower)
+    assert there.p == pytest.approx(0.025)
 
 
 def test_p_and_bound_agree_with_the_same_decision() -> None:
