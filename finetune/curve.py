@@ -121,9 +121,8 @@ def _gain(config: Config, metric: str, half: Sequence[Json], full: Sequence[Json
     """Paired difference, whole minus half, on the items that the metric counts."""
     if [(row["id"], row["gold"]) for row in half] != [(row["id"], row["gold"]) for row in full]:
         raise IntegrityError("the shares were evaluated on different tests; run the curve into a fresh run.root.")
-    positive = config.evaluate.positive
-    counted = {"sensitivity": lambda gold: gold == positive, "specificity": lambda gold: gold != positive}
-    kept = [n for n, row in enumerate(full) if counted.get(metric, lambda _: True)(row["gold"])]
+    wanted = {"sensitivity": True, "specificity": False}.get(metric)
+    kept = [n for n, row in enumerate(full) if wanted in (None, row["gold"] == config.evaluate.positive)]
     right = [[rows[n]["outcome"] == "correct" for n in kept] for rows in (full, half)]
     weights = stats.class_weights([full[n]["gold"] for n in kept]) if metric == "balanced_accuracy" else None
     groups = [full[n]["group"] for n in kept]
