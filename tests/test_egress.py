@@ -98,3 +98,53 @@ def test_the_process_replaces_itself_once_and_keeps_its_pid() -> None:
     first, second, last = done.stdout.splitlines()
     assert first == second
     assert last == "1 False"
+
+
+ENDPOINT = """
+import socket, sys
+from finetune import egress
+from finetune.errors import EgressError
+real = socket.getaddrinfo
+answers = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 443))]
+socket.getaddrinfo = lambda host, *rest, **more: answers if host == "api.example.invalid" else real(host, *rest, **more)
+egress.install_guard(("api.example.invalid", 443))
+for attempt in ({attempts}):
+    try:
+        attempt()
+    except EgressError as error:
+        print("refused", error)
+    except OSError as error:
+        print("passed", type(error).__name__)
+    else:
+        print("passed")
+try:
+    egress.raise_if_denied()
+except EgressError as error:
+    print("sticky", error)
+"""
+
+
+def permitted(*attempts: str) -> list[str]:
+    code = ENDPOINT.format(attempts="".join(f"lambda: {attempt}, " for attempt in attempts))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_policy_opens_one_endpoint_and_nothing_else() -> None:
+    """The name may be looked up and its addresses connected to, at its port; every other way stays shut."""
+    connect = "socket.create_connection(({!r}, {}), timeout=0.2)"
+    told = permitted(
+        connect.format("192.0.2.7", 443),
+        connect.format("api.example.invalid", 443),
+        connect.format("192.0.2.7", 443),
+        connect.format("192.0.2.7", 80),
+        connect.format("192.0.2.8", 443),
+        "socket.getaddrinfo('other.invalid', 443)",
+        "socket.getaddrinfo('localhost', 80)",
+    )
+    assert [line.split()[0] for line in told] == [
+        *("refused", "passed", "passed", "refused", "refused", "refused", "passed", "sticky")
+    ]
+    assert told[0] == "refused the policy file refuses the connection to 192.0.2.7:443."
+    assert told[-1].startswith("sticky the policy permits one endpoint, yet a library tried to reach")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 from PIL import Image, PngImagePlugin
 
@@ -78,6 +79,12 @@ MODELS = {
     "gemini": ("any_llm", "gemini/gemini-2.5-flash", ""),
 }
 """Way of asking -> kind of baseline, its model, and what the SDK appends to."""
+
+
+WAYS = [
+    *(pytest.param(way) for way in ("compatible", "anthropic", "gemini")),
+    pytest.param("openai", marks=pytest.mark.slow),  # the same wire format and SDK as `compatible`
+]
 
 
 def configured(run: RunDir, url: str, way: str = "compatible", **changes: object) -> Config:

@@ -35,7 +35,7 @@ def pictures_in(value):
     return [base64.urlsafe_b64decode(text.translate(str.maketrans("+/", "-_")))] if len(text) > 300 else []
 
 
-@pytest.mark.parametrize("way", sorted(small_run.MODELS))
+@pytest.mark.parametrize("way", small_run.WAYS)
 def test_only_pixels_and_the_question_arrive(way, run, provider):
     ask(configured(run, provider.url, way), run)
     tests = dataset.read_split(run.parts(0)[0].split("test"))
@@ -82,7 +82,7 @@ def test_without_a_policy_file_no_socket_opens(run, provider):
         ({"expires": "2020-01-31"}, "expires: 2020-01-31 is past; ask a test for a new permission"),
         ({"expires": "soon"}, "expires: got 'soon', expected YYYY-MM-DD"),
         ({"endpoint": "https://api.example.org/v1"}, "endpoint: permits https://api.example.org/v1, baseline.base_url"),
-        ({"endpoint": "ftp://x"}, "no endpoint"),
+        ({"endpoint": "ftp://x"}, "endpoint: permits ftp://x"),
         ({"fields": ["image"]}, "lacks question"),
         ({"fields": ["image", "question", "patient"]}, "'patient' is none of image, question"),
         ({"dataset": "others"}, "about the data set 'others', this run's is 'parts' or 'sha256:"),

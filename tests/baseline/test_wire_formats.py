@@ -11,7 +11,7 @@ from finetune.baseline import journal
 from finetune.errors import ConfigError, EgressError, InterruptedRun
 from finetune.rundir import read_json
 
-WAYS = sorted(small_run.MODELS)
+WAYS = small_run.WAYS
 USUAL = ["correct", "wrong", "correct", "wrong", "correct", "wrong"]
 
 
@@ -93,8 +93,9 @@ def test_a_server_that_never_answers_times_out(way, run, provider):
     assert reconcile(run, provider)["outcomes"] == {"retry": 1, "answered": 6}
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("way", "status"), [*(pytest.param(*way.values, 401, marks=way.marks) for way in WAYS), ("compatible", 403)]
+)
 def test_a_revoked_key_stops_and_loses_nothing(way, status, run, provider):
     provider.script = [*[server.says("ALPHA")] * 2, server.fails(status, f"key {small_run.KEY} was revoked")]
     config = configured(run, provider.url, way)
