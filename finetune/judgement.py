@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from finetune import breakdown, comparison, decision, looks
+from finetune import breakdown, comparison, deciding, decision, looks
 from finetune.config import Config
 from finetune.example import Prediction
 from finetune.pairing import Test
@@ -57,7 +57,10 @@ def settle(
     Raises:
         IntegrityError: the test is sealed and was opened before.
     """
-    root, key = Path(config.run.root), test_sha256(run, test)
+    root, key, everything = Path(config.run.root), test_sha256(run, test), deployed
+    test = deciding.narrowed(config, test)
+    deployed, generated = deciding.rows_of(test, deployed), deciding.rows_of(test, generated)
+    validation = deciding.closed(test.labels, validation or {})
     with looks.opened(root):
         history = looks.former(root, key)
         scope = decision.scope(config, run, runtime or {})
@@ -76,6 +79,8 @@ def settle(
         )
         verdict = found["decision"] | {"test_sha256": key, "expires": expires}
         found["decision"] = verdict
+        for who, rows in everything.items():
+            found["models"][who] |= deciding.extras(config.task, rows)
         found["subgroups"] = breakdown.subgroups(test, deployed, config.evaluate.subgroups)
         said = {who: [(row.id, row.answer, row.outcome) for row in rows] for who, rows in deployed.items()}
         look = {"test_sha256": key, "rule_sha256": verdict["rule_sha256"], "answers_sha256": canonical_digest(said)}

@@ -50,8 +50,8 @@ def problems(task: TaskConfig) -> list[str]:
 
 
 def labels(task: TaskConfig, examples: Iterable[Example]) -> tuple[str, ...]:
-    """The closed answers that several questions share: `task.labels`, else yes and no."""
-    return task.labels or POLAR
+    """The closed answers that all closed questions share; none where questions have choices of their own."""
+    return () if _seam.options(task, Options).choices else task.labels or POLAR
 
 
 def admit(task: TaskConfig, example: Example) -> Example:
@@ -147,6 +147,14 @@ def metrics(
     if shut:
         found["closed_accuracy"] = closed.accuracy(*_columns(shut))
     return found | (text.metrics(*_columns(free)) if free else {})
+
+
+def extras(
+    task: TaskConfig, golds: Sequence[str], answers: Sequence[str | None], groups: Sequence[str]
+) -> dict[str, Score]:
+    """What stands beside the accuracy on closed questions: exact match and token F1 of the open ones."""
+    found = metrics(golds, answers, groups, task.labels or POLAR)
+    return {name: score for name, score in found.items() if name != "closed_accuracy"}
 
 
 def _columns(rows: Sequence[tuple[str, str | None, str]]) -> tuple[list[str], list[str | None], list[str]]:

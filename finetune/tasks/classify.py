@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from finetune.assertions import ambiguous, answers, only
 from finetune.config import TaskConfig
 from finetune.errors import DataError
-from finetune.example import Example, Message, Outcome
+from finetune.example import Example, Message, Outcome, Score
 from finetune.refusals import looks_refused
 from finetune.replies import fold
 from finetune.tasks import _seam
@@ -116,3 +116,12 @@ def outcome(text: str, answer: str | None, gold: str) -> Outcome:
 def judge(task: TaskConfig) -> Callable[[str, str | None, str], Outcome]:
     """`outcome` with the options of the task bound."""
     return outcome
+
+
+def extras(
+    task: TaskConfig, golds: Sequence[str], answers: Sequence[str | None], groups: Sequence[str]
+) -> dict[str, Score]:
+    """Of ordered labels: weighted kappa, mean distance, share within one step."""
+    from finetune.scoring import ordered
+
+    return ordered.metrics(golds, answers, groups, task.labels) if _seam.options(task, Options).ordered else {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune import stats
+from finetune import named, stats
 from finetune.config import Config
 from finetune.encoding import Encoder
 from finetune.example import Example
@@ -18,9 +18,10 @@ class Verdict:
     """Result of one validation; ordered, so that the larger is the better.
 
     Attributes:
-        value: the metric of `evaluate.decision.metric`.
-        log_probability: mean log-probability of the right label among the labels, nats; settles ties, which are common
-            on small validation sets.
+        value: the metric of `evaluate.decision.metric`; of questions with choices of their own, accuracy; 0 where every
+            answer is open.
+        log_probability: mean log-probability of the right label among the labels, nats; of an open answer, that of its
+            text. It settles ties, which are common on small validation sets.
     """
 
     value: float
@@ -28,14 +29,14 @@ class Verdict:
 
 
 class Validator:
-    """Scores the labels of every validation example.
+    """Scores the labels of every validation example, and the right text where an answer is open.
 
     Args:
-        config: metric, synonyms, batch size.
+        config: task, metric, batch size.
         encoder: renders prompts.
         pictures: decoded images.
         examples: the validation split; may be empty, then the last state is kept.
-        labels: the closed answers.
+        labels: the closed answers; empty where all answers are open.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class Validator:
     ) -> None:
         """Stores the arguments."""
         self.config, self.encoder, self.pictures = config, encoder, pictures
-        self.examples, self.labels = examples, list(labels)
+        self.examples, self.labels = examples, tuple(labels)
+        choices = named.load("task", config.task.kind).choices
+        self.choices: list[tuple[str, ...]] = [choices(config.task, self.labels, example) for example in examples]
 
     @property
     def metric(self) -> str:
@@ -52,18 +55,45 @@ class Validator:
 
     def __call__(self, model: Any) -> Verdict:
         """Judges the model as it is, in evaluation mode; the mode it was in comes back."""
-        from finetune.predictors.local import score_labels
-
         training = model.training
         model.eval()
-        size, synonyms = self.config.evaluate.batch_size, self.config.task.synonyms
-        scores: list[list[float]] = []
-        for start in range(0, len(self.examples), size):
-            batch = self.examples[start : start + size]
-            images = [self.pictures(example) for example in batch]
-            scores += score_labels(model, self.encoder, batch, images, self.labels, synonyms).log_softmax(-1).tolist()
+        scores = self._scores(model)
         model.train(training)
-        return verdict(np.array(scores), [example.target for example in self.examples], self.labels, self.metric)
+        own = [choices or (example.target,) for choices, example in zip(self.choices, self.examples, strict=True)]
+        found = [
+            _log_softmax(row[: len(texts)]) if len(texts) > 1 else row for row, texts in zip(scores, own, strict=True)
+        ]
+        gold = [example.target for example in self.examples]
+        likely = float(np.mean([row[texts.index(g)] for row, texts, g in zip(found, own, gold, strict=True)]))
+        closed = [index for index, choices in enumerate(self.choices) if choices]
+        if closed and all(self.choices[index] == self.labels for index in closed):
+            table = np.array([found[index] for index in closed])
+            return Verdict(verdict(table, [gold[index] for index in closed], self.labels, self.metric).value, likely)
+        hits = [own[index][int(np.argmax(found[index]))] == gold[index] for index in closed]
+        return Verdict(float(np.mean(hits)) if hits else 0.0, likely)
+
+    def _scores(self, model: Any) -> list[list[float]]:
+        """Log-probabilities of each example's own choices, or of its right text alone."""
+        import torch
+
+        from finetune.decoding import prefill
+        from finetune.label_scores import LabelScores
+
+        scorer = LabelScores(model, self.encoder, self.config.task.synonyms)
+        size = self.config.evaluate.batch_size
+        rows: list[list[float]] = []
+        for start in range(0, len(self.examples), size):
+            batch, choices = self.examples[start : start + size], self.choices[start : start + size]
+            texts = [own or (example.target,) for own, example in zip(choices, batch, strict=True)]
+            with torch.no_grad():
+                prefix = prefill(model, self.encoder.prompts(batch, [self.pictures(example) for example in batch]))
+                rows += scorer.scores(prefix, batch, texts, ("score",))["score"].tolist()
+        return rows
+
+
+def _log_softmax(row: Sequence[float]) -> list[float]:
+    values = np.array(row)
+    return [float(value) for value in values - np.logaddexp.reduce(values)]
 
 
 def verdict(scores: Any, gold: Sequence[str], labels: Sequence[str], metric: str) -> Verdict:
