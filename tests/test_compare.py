@@ -81,6 +81,7 @@ def test_runs_side_by_side_and_listed(tmp_path, monkeypatch, capsys):
     (root / "broken").mkdir()
     (root / "broken" / "run.json").write_text("{")
     (root / "note").mkdir()
+    capsys.readouterr()
     compare.run([str(root / "first"), str(root / "second")])
     out = capsys.readouterr().out
     assert out.splitlines()[0].split() == ["first", "second"]
