@@ -10,6 +10,7 @@ import pytest
 import finetune
 from finetune import __main__ as cli
 from finetune import compose, dataset, named
+from finetune.crosscheck_evaluation import NEEDS
 
 ROOT = Path(finetune.__file__).resolve().parents[1]
 PAGES = sorted(
@@ -85,7 +86,9 @@ def test_recipe_composes_and_is_described(recipe):
     ("group", "option"), [(g, o) for g, options in compose.groups().items() for o in options if g != "recipe"]
 )
 def test_every_option_of_every_group_composes(group, option):
-    assert compose.compose(["recipe=defects", f"{group}={option}"]).recipe == "defects"
+    given = {"path": "packs/gpt", "model": "openai/gpt-4o", "base_url": "http://localhost:8000/v1"}
+    needed = [f"baseline.{key}={given[key]}" for key in NEEDS[option]] if group == "baseline" else []
+    assert compose.compose(["recipe=defects", f"{group}={option}", *needed]).recipe == "defects"
 
 
 @pytest.mark.parametrize("seam", ["adapter", "family", "task"])

@@ -50,6 +50,7 @@ class Asker:
         self._key = sessions.secret(baseline)
         self.ledger = Ledger(run, run.eval / EGRESS)
         self._journal = Journal(run, run.eval / f"{baseline.name}.replies.jsonl")
+        self.files = (run.eval / EGRESS, self._journal.path)
         self._replies: dict[str, Json] = {row["key"]: row for row in self._journal.rows()}
         self._wire, self._send = sessions.connect(baseline, self._key, policy.endpoint, self._note_send)
         self._loop = asyncio.Runner()

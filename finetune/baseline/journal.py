@@ -51,24 +51,24 @@ class Ledger:
         self._journal = Journal(run, path)
         self.entries = verify(path)
         self._head = canonical_digest(self.entries[-1]) if self.entries else START
+        self.images: set[str] = set()  # digests of all pictures that left
+        self.costs: list[float] = []  # of each reply whose price is known
+        for entry in self.entries:
+            self._count(entry)
 
     def append(self, event: str, **fields: object) -> int:
         """Adds an entry and returns its number."""
         entry = {"seq": len(self.entries), "event": event, "time": now(), **fields, "previous": self._head}
         self._journal.append(entry)
         self.entries.append(entry)
+        self._count(entry)
         self._head = canonical_digest(entry)
         return len(self.entries) - 1
 
-    @property
-    def images(self) -> set[str]:
-        """Digests of all pictures that left."""
-        return {digest for entry in self.entries if entry["event"] == "send" for digest in entry["images"]}
-
-    @property
-    def costs(self) -> list[float]:
-        """What each reply with a known price cost."""
-        return [entry["cost"] for entry in self.entries if entry["event"] == "reply" and entry["cost"] is not None]
+    def _count(self, entry: Json) -> None:
+        self.images.update(entry.get("images", ()))
+        if entry.get("cost") is not None:
+            self.costs.append(entry["cost"])
 
 
 def verify(path: Path) -> list[Json]:

@@ -25,7 +25,7 @@ def identity(config: Config, run: RunDir) -> Json:
     """What the predictions depend on: how the baseline is asked, not who permits it or how patiently."""
     names = ("kind", "model", "prompts", "shots", "max_side", "parameters", "max_tokens")
     asked = asdict(config.baseline)
-    return {name: asked[name] for name in names}
+    return {name: asked[name] for name in names} | {"task": asdict(config.task)}
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,8 @@ def answers(
             yield asked.ask(picked[home[example.id]][0], example)
     finally:
         asker.close()
-        run.write_json(run.eval / f"{config.baseline.name}.baseline.json", about(config, asked, given))
+        told = run.write_json(run.eval / f"{config.baseline.name}.baseline.json", about(config, asked, given))
+        run.record([path for path in (told, *asker.files) if path.exists()])
     _tell(config, asked)
 
 

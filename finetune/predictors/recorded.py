@@ -1,6 +1,7 @@
 """Replies recorded by someone who was permitted to ask: a pack replayed without a network."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from finetune import pixels
@@ -29,7 +30,8 @@ def identity(config: Config, run: RunDir) -> Json:
     """What the predictions depend on: the two files of the pack, wherever they lie."""
     place = folder(config)
     files = {name: place / name for name in (pack.ABOUT, pack.ROWS)}
-    return {"kind": "recorded"} | {name: sha256_file(file) if file.is_file() else None for name, file in files.items()}
+    own = {"kind": "recorded", "task": asdict(config.task)}
+    return own | {name: sha256_file(file) if file.is_file() else None for name, file in files.items()}
 
 
 def predict(
