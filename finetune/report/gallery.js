@@ -149,6 +149,5 @@
     const cards = list.querySelectorAll("button");
     if (cards[open]) cards[open].focus();
   });
-  window.addEventListener("beforeprint", function () { document.querySelectorAll("details").forEach(function (d) { d.open = true; }); });
   filter();
 })();
