@@ -7,12 +7,14 @@ Own keys, besides those of a run: `n` (items; without a run or recipe), `groups_
 
 import dataclasses
 import math
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+from tqdm import tqdm
 
 from finetune import compose, dataset, split, stats
 from finetune.config import Config
@@ -164,7 +166,9 @@ def _per_group(rows: Sequence[tuple[str, str]], positive: str | None) -> dict[st
 def _from_source(config: Config) -> tuple[list[Example], str]:
     """The examples that would be tested, without decoding an image; bad rows are left to `prepare`."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = [row for row in dataset.examples(config, Path(folder)) if isinstance(row, Example)]
+        source = dataset.examples(config, Path(folder))
+        shown = tqdm(source, "reading", unit=" rows", file=sys.stderr, leave=False, mininterval=0.5)
+        rows = [row for row in shown if isinstance(row, Example)]
     items = [split.Item(row.id, row.group, row.target, split=row.split, row=row.row) for row in rows]
     if config.data.limit is not None:
         kept = split.limit(items, config.data.limit, config.data.split.salt)
