@@ -49,7 +49,7 @@ def command(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "execute", execute)
     arguments = [
         *("data.adapter=table", f"data.path={tmp_path}", "data.split.column=split", f"run.root={tmp_path / 'runs'}"),
-        "baseline=openai_compatible",
+        *("baseline=openai_compatible", "baseline.model=m", "baseline.base_url=http://localhost:1/v1"),
     ]
     return arguments, asked
 
