@@ -53,13 +53,10 @@ def read(text: str, unit: str = "") -> float | None:
     Thousands are grouped by commas, the decimal mark is a point: `1,5` is neither and is no number. A number without a
     unit is taken to be in `unit`; a word after a number is a unit only where one is declared.
     """
-    found = {value for match in _NUMBER.finditer(text) if (value := _value(match, unit)) is not _UNRELATED}
+    found = {_value(match, unit) for match in _NUMBER.finditer(text)}
     if re.search(r"\d,\d{1,2}(?!\d)", text) or len(found) != 1:
         return None
     return found.pop()
-
-
-_UNRELATED = float("inf")
 
 
 def _value(match: re.Match[str], unit: str) -> float | None:

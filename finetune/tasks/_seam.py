@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from finetune.config import TaskConfig
 from finetune.convert import to_dataclass
@@ -20,11 +20,12 @@ def options(task: TaskConfig, cls: type[T]) -> T:
     Raises:
         ConfigError: an unknown key or a wrong value; all of them.
     """
-    return _converted(json.dumps(task.options, sort_keys=True, default=str), cls)
+    found: T = _converted(json.dumps(task.options, sort_keys=True, default=str), cls)
+    return found
 
 
 @lru_cache(maxsize=64)
-def _converted(text: str, cls: type[T]) -> T:
+def _converted(text: str, cls: Any) -> Any:
     """Remembered, since every row of a source asks for it."""
     return to_dataclass(json.loads(text), cls, "task.options")
 

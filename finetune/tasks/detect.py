@@ -42,9 +42,9 @@ def admit(task: TaskConfig, example: Example) -> Example:
         DataError: there are neither boxes nor a canonical target, or one has a label that nobody declared.
     """
     placed = [] if example.boxes is not None else boxes.from_json(example.target)
-    for box in (*(example.boxes or ()), *placed):
-        if box.label not in task.labels:
-            raise DataError(f"box label {box.label!r} is none of task.labels ({', '.join(map(repr, task.labels))})")
+    for label in (*(box.label for box in example.boxes or ()), *(box.label for box in placed)):
+        if label not in task.labels:
+            raise DataError(f"box label {label!r} is none of task.labels ({', '.join(map(repr, task.labels))})")
     return replace(example, target="") if example.boxes is not None else replace(example, target=boxes.to_json(placed))
 
 

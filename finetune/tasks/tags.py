@@ -99,7 +99,7 @@ def parse(text: str, labels: Sequence[str], synonyms: Mapping[str, Sequence[str]
         return read.pop() if len(read) == 1 else None
     passages = stated(body)
     named = [asserted(passage, known | {NONE: NONE}, cued=bool(passages)) for passage in passages or [body]]
-    tags = set().union(*named)
+    tags: set[str] = set().union(*named)
     if not tags or (NONE in tags and len(tags) > 1) or any(one != tags for one in named):
         return None
     return _canonical(tags, labels)

@@ -1,7 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from finetune.training.validation import Verdict, verdict
+from finetune.config import Config, DecisionConfig, EvaluateConfig, TaskConfig
+from finetune.example import Example
+from finetune.training.validation import Validator, Verdict, verdict
 
 SCORES = np.log([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
 GOLD = ["no", "no", "no", "yes"]
@@ -20,3 +24,38 @@ def test_balanced_accuracy_by_hand():
 def test_the_probability_settles_ties():
     assert Verdict(0.5, -0.1) > Verdict(0.5, -0.2)
     assert Verdict(0.6, -9.0) > Verdict(0.5, -0.1)
+
+
+def judged(kind, golds, labels, scores, meta=None, **options):
+    """What a validator says of a model that scores like this; -inf fills up rows with fewer texts."""
+    task = TaskConfig(kind=kind, labels=labels, options=options)
+    config = Config(task=task, evaluate=EvaluateConfig(decision=DecisionConfig(metric="accuracy")))
+    examples = [Example(str(i), (), gold, str(i), meta=meta or {}) for i, gold in enumerate(golds)]
+    validator = Validator(config, None, None, examples, labels)
+    validator._scores = lambda model: scores
+    modes = []
+    model = SimpleNamespace(training=True, eval=lambda: modes.append("eval"), train=lambda on: modes.append(on))
+    found = validator(model)
+    assert modes == ["eval", True]  # the mode that it was in comes back
+    return found
+
+
+def test_open_questions_settle_ties_and_closed_ones_are_counted():
+    scores = [[-1.0, -2.0], [-3.0, -1.0], [-5.0, -np.inf]]
+    found = judged("answer", ["yes", "yes", "right lung"], ("yes", "no"), scores)
+    assert found.value == pytest.approx(1 / 2)
+    likely = [-np.log(1 + np.exp(-1)), -2 - np.log(1 + np.exp(-2)), -5.0]
+    assert found.log_probability == pytest.approx(np.mean(likely))
+
+
+def test_without_a_closed_question_the_likelihood_of_the_text_decides():
+    better = judged("describe", ["a", "b"], (), [[-1.0], [-2.0]])
+    worse = judged("describe", ["a", "b"], (), [[-1.0], [-3.0]])
+    assert (better.value, better.log_probability) == (0.0, pytest.approx(-1.5))
+    assert better > worse
+
+
+def test_choices_of_a_question_of_its_own_count_as_right_or_wrong():
+    scores = [[-1.0, -2.0], [-1.0, -2.0]]
+    found = judged("answer", ["left", "right"], (), scores, meta={"offered": "left|right"}, choices="offered")
+    assert found.value == pytest.approx(1 / 2)
