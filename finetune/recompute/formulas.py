@@ -138,7 +138,8 @@ def difference(
     own, count = index(groups)
     b, c = int((delta > 0).sum()), int((delta < 0).sum())
     discordant = len({int(g) for g in own[delta != 0]})
-    sums, share = np.bincount(own, weight * delta), np.bincount(own, weight)
+    sums: Array = np.bincount(own, weight * delta).astype(np.float64)
+    share: Array = np.bincount(own, weight).astype(np.float64)
     parted = np.bincount(own, weight * (delta != 0))
     weighty = float(parted.sum() ** 2 / (parted @ parted)) if parted.any() else 0.0
     even = float(weight.max() - weight.min()) < 1e-12
@@ -155,8 +156,8 @@ def difference(
         low, high = (-1.0, 1.0) if count < 2 else tango(gain, loss, count)
         p = 0.5 if count < 2 else _tango_p(gain, loss, count, margin)
         return told | _told(low, high, low, high, flips(sums, seed), p)
-    *bounds, p = _clustered(share, sums, weighty, margin)
-    return told | _told(*bounds, flips(sums, seed), p)
+    low, high, lower, upper, p = _clustered(share, sums, weighty, margin)
+    return told | _told(low, high, lower, upper, flips(sums, seed), p)
 
 
 def _told(low: float, high: float, lower: float, upper: float, p: float, p_margin: float) -> dict[str, float]:
