@@ -99,7 +99,7 @@ def price_per_item(facts: Facts, who: str) -> float | None:
     """What one item cost: measured by the provider's prices, or declared for the machine of one's own."""
     usage = facts.detail(who).get("usage") or {}
     if usage.get("cost") is not None:
-        return float(usage["cost"]) / facts.detail(who)["n"]
+        return float(usage["cost"]) / int(facts.detail(who)["n"])
     return facts.config.evaluate.costs.get("item") if who == "tuned" else None
 
 
