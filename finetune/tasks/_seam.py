@@ -20,7 +20,8 @@ def options(task: TaskConfig, cls: type[T]) -> T:
     Raises:
         ConfigError: an unknown key or a wrong value; all of them.
     """
-    found: T = _converted(json.dumps(task.options, sort_keys=True, default=str), cls)
+    text = json.dumps(task.options, sort_keys=True, default=str)
+    found: T = _converted(text, cls)  # type: ignore[arg-type]  # mypy takes classes for unhashable
     return found
 
 
