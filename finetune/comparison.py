@@ -193,12 +193,18 @@ def compare(
         validation=operated(test, validation or {}, evaluate, against),
         fairness=tuple(fairness),
     )
-    own = case.test
-    found = pairs(own, case.deployed, own.metric)
+    told = _numbers(test, deployed, case)
+    verdict = told.pop("verdict")
+    return told | {"fairness": list(fairness), "decision": _decision(case, verdict, looks, history, scope)}
+
+
+def _numbers(test: Test, deployed: Rows, case: criteria.Case) -> Json:
+    """Everything but the decision; the verdict comes along under a key of its own."""
+    own, evaluate = case.test, case.evaluate
+    found, verdict = pairs(own, case.deployed, own.metric), decision.decide(case)
     if case.replaced is not None:
-        name = f"{candidate}-{case.baseline}"
+        name = f"{case.candidate}-{case.baseline}"
         found[name] = pair(own, case.tuned, case.replaced, own.metric, evaluate.decision.margin)
-    settled, verdict = rule(evaluate, against), decision.decide(case)
     return {
         "schema": SCHEMA,
         "n": len(own.examples),
@@ -221,19 +227,25 @@ def compare(
         "modes": modes(own, case.deployed, case.generated),
         "guards": verdict.guards,
         "criteria": [asdict(row) for row in verdict.criteria],
-        "fairness": list(fairness),
-        "decision": {
-            "rule": settled,
-            "rule_sha256": canonical_digest(settled),
-            "verdict": verdict.verdict,
-            "qualifier": verdict.qualifier,
-            "reason": verdict.reason,
-            "needed": verdict.needed,
-            "looks": looks,
-            "looks_history": list(history),
-            "rules": len({row["rule_sha256"] for row in history} | {canonical_digest(settled)}),
-            "scope": scope or {},
-        },
+        "verdict": verdict,
+    }
+
+
+def _decision(
+    case: criteria.Case, verdict: decision.Verdict, looks: int, history: Sequence[Json], scope: Json | None
+) -> Json:
+    settled = rule(case.evaluate, case.baseline)
+    return {
+        "rule": settled,
+        "rule_sha256": canonical_digest(settled),
+        "verdict": verdict.verdict,
+        "qualifier": verdict.qualifier,
+        "reason": verdict.reason,
+        "needed": verdict.needed,
+        "looks": looks,
+        "looks_history": list(history),
+        "rules": len({row["rule_sha256"] for row in history} | {canonical_digest(settled)}),
+        "scope": scope or {},
     }
 
 

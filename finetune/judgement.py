@@ -43,16 +43,8 @@ def settle(
 ) -> Json:
     """Compares, decides, writes `metrics.json` and `comparison.json`, and enters the look into the ledger.
 
-    Args:
-        config: the settings of the run.
-        run: where the files go.
-        test: what was asked.
-        deployed: model -> predictions in the answering mode that it would be deployed in.
-        generated: model -> predictions in the other mode.
-        baseline: the model to be replaced, unless `evaluate.primary_baseline` names another.
-        validation: model -> its answers on validation.
-        fairness: rows of the fair-baseline check.
-        runtime: for the scope of the verdict, what only the caller knows, such as the device.
+    `validation` and `fairness` are those of `comparison.compare`; `runtime` is what only the caller knows of the scope,
+    such as the device. `evaluate.primary_baseline` comes before `baseline`.
 
     Raises:
         IntegrityError: the test is sealed and was opened before.
@@ -82,8 +74,7 @@ def settle(
         for who, rows in everything.items():
             found["models"][who] |= deciding.extras(config.task, rows)
         found["subgroups"] = breakdown.subgroups(test, deployed, config.evaluate.subgroups)
-        said = {who: [(row.id, row.answer, row.outcome) for row in rows] for who, rows in deployed.items()}
-        look = {"test_sha256": key, "rule_sha256": verdict["rule_sha256"], "answers_sha256": canonical_digest(said)}
+        look = {"test_sha256": key, "rule_sha256": verdict["rule_sha256"], "answers_sha256": _answers(deployed)}
         looks.refuse_second(history, config.evaluate.sealed, look["rule_sha256"], look["answers_sha256"])
         more = breakdown.everything(
             test,
@@ -98,3 +89,9 @@ def settle(
         name = run.root.name
         looks.append(root, run.file_mode, run=name, **look, verdict=verdict["verdict"], sealed=config.evaluate.sealed)
     return found
+
+
+def _answers(deployed: Rows) -> str:
+    return canonical_digest(
+        {who: [(row.id, row.answer, row.outcome) for row in rows] for who, rows in deployed.items()}
+    )
