@@ -58,7 +58,7 @@ def drawn(root: Path, count: int, labels: Sequence[str]) -> list[Example]:
     """Pictures of the made-up inspection line, with a question that lists the labels."""
     (root / "images").mkdir()
     question = f"What is it? Answer with one of: {', '.join(labels)}."
-    rows = synthetic.read(None, synthetic.Options(parts=count, views=1), root)
+    rows = synthetic.read(None, synthetic.Options(parts=count, views=1), root / "images")
     found = [row for row in rows if isinstance(row, Example)]
     return [replace(row, target=labels[0], messages=(Message("user", question),)) for row in found[:count]]
 

@@ -140,7 +140,7 @@ def _ask_other(config: Config, run: RunDir, test: Test, rival: Rival) -> None:
     if rival.path is not None:
         from finetune.predictors import predictions
 
-        rows = predictions.predict(config, run, test.examples, test.labels, rival.path, rival.who)
+        rows = predictions.predict(config, run, test.examples, root, test.labels, rival.path, rival.who)
     else:
         rows = named.load("predictor", rival.predictor).predict(config, run, test.examples, root, test.labels)
     _replace(run, rival.who)

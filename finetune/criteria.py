@@ -76,8 +76,9 @@ class Criterion:
 
 def alone(case: Case) -> list[Criterion]:
     """What can be asked of the candidate without a model to be replaced."""
-    rivals = [beats(case, "majority", required=True), beats(case, "linear", required=False)]
-    return [floor(case), *rivals] if case.candidate in case.deployed else []
+    if case.candidate not in case.deployed:
+        return []
+    return [floor(case), beats(case, "majority", required=True), beats(case, "linear", required=False)]
 
 
 def all_of(case: Case) -> list[Criterion]:

@@ -6,7 +6,7 @@ import built_run
 import pytest
 import torch
 
-from finetune import compose, dataset, models, predict
+from finetune import compose, models, pixels, predict
 from finetune.encoding import IGNORED, Encoder
 from finetune.errors import ConfigError, DataError
 from finetune.example import Example, ImageRef
@@ -24,7 +24,7 @@ def independently(built, file) -> list[float]:
     base = models.load(config)
     tuned = models.attach(base, run.parts(0)[0].adapter)
     encoder, scores = Encoder(base.processor, base.family), []
-    picture = dataset.pixels.load(file.parent, ImageRef(file.name))
+    picture = pixels.load(file.parent, ImageRef(file.name))
     for label in built_run.LABELS:
         example = Example("x", (ImageRef(file.name),), label, "x")
         messages = classify.messages(config.task, built_run.LABELS, example)

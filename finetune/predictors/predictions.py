@@ -14,7 +14,7 @@ from typing import get_args
 from finetune.config import Config
 from finetune.errors import ConfigError, DataError, IntegrityError
 from finetune.example import Example, Outcome, Prediction
-from finetune.judge import Judge
+from finetune.judge import Judge, pixels_of
 from finetune.pairing import ANSWERED, check_ids, some
 from finetune.rundir import Json, RunDir, read_jsonl, sha256_file
 
@@ -33,12 +33,18 @@ def identity(path: Path) -> Json:
 
 
 def predict(
-    config: Config, run: RunDir, examples: Sequence[Example], labels: Sequence[str], path: Path, who: str
+    config: Config,
+    run: RunDir,
+    examples: Sequence[Example],
+    images_root: Path,
+    labels: Sequence[str],
+    path: Path,
+    who: str,
 ) -> Iterator[Prediction]:
     """Reads the answers to `examples`, in their order, whatever the order of the file.
 
     A `text` is read by the task's parser, as every other reply; an `answer` without one is taken as it is. Nothing is
-    asked, and no image is decoded: where a row names its pixels, they must be those that `prepare` read.
+    asked, and no image is decoded that `prepare` decoded: where a row names its pixels, they must be those.
 
     Raises:
         DataError: a row is not in this form; names file and line.
@@ -54,7 +60,8 @@ def predict(
     wanted = [example.id for example in examples]
     order = {key: place for place, key in enumerate(wanted)}
     check_ids(who, sorted(ids, key=lambda key: order.get(key, len(order))), wanted)
-    pixels = {row["id"]: str(row["pixels_sha256"]) for row in read_jsonl(run.manifest)}
+    known = {row["id"]: row["pixels_sha256"] for row in read_jsonl(run.manifest)}
+    pixels = {example.id: known[example.id] or pixels_of(images_root, example) for example in examples}
     _check_same(who, [row for _, row in rows.values()], {example.id: example for example in examples}, pixels)
     judge = Judge(config.task, tuple(labels))
     differing = []

@@ -21,7 +21,7 @@ def site(tmp_path):
 
     def read(rows):
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return list(predictions.predict(chosen, run, examples, synthetic.LABELS, path, "cnn"))
+        return list(predictions.predict(chosen, run, examples, run.data, synthetic.LABELS, path, "cnn"))
 
     return examples, read
 
@@ -99,6 +99,17 @@ def test_rows_of_another_test(site, rows, message):
     examples, read = site
     with pytest.raises(IntegrityError, match=message):
         read(rows(rows_of(examples)))
+
+
+def test_pixels_that_prepare_did_not_decode_are_decoded_now(tmp_path):
+    """`data.decode=headers` leaves null in the manifest."""
+    chosen, run = synthetic.prepare(tmp_path / "run", parts=1)
+    expected = {row["id"]: row["pixels_sha256"] for row in read_jsonl(run.manifest)}
+    run.write_jsonl(run.manifest, [row | {"pixels_sha256": None} for row in read_jsonl(run.manifest)])
+    examples, path = synthetic.examples(chosen, run, "test", range(1)), tmp_path / "cnn.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows_of(examples)), encoding="utf-8")
+    found = predictions.predict(chosen, run, examples, run.data, synthetic.LABELS, path, "cnn")
+    assert {row.id: row.image_sha256 for row in found} == {e.id: expected[e.id] for e in examples}
 
 
 def test_a_missing_file(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import synthetic
 from training import micro
 
-from finetune import comparison, dataset
+from finetune import comparison, pixels
 from finetune.config import Config, DecisionConfig, EvaluateConfig, ModelConfig, TaskConfig
 from finetune.crosscheck import problems
 from finetune.errors import ConfigError, DataError, IntegrityError
@@ -146,7 +146,7 @@ def test_images_prepared_again_are_asked_again(prepared, monkeypatch):
     calls = asked(monkeypatch)
     evaluate.run(chosen, run)
     synthetic.picture("pit", 999).save(run.images / "part003_view1.png")
-    seen = dataset.pixels.digest([synthetic.picture("pit", 999)])
+    seen = pixels.digest([synthetic.picture("pit", 999)])
     rows = [row | ({"pixels_sha256": seen} if row["id"] == "part003_view1" else {}) for row in read_jsonl(run.manifest)]
     run.write_jsonl(run.manifest, rows)
     evaluate.run(chosen, run)

@@ -10,7 +10,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from finetune import dataset, models
+from finetune import dataset, models, pixels
 from finetune.encoding import Encoder
 from finetune.errors import DataError, IntegrityError
 from finetune.example import Example
@@ -22,7 +22,7 @@ def inputs(run: RunDir) -> dict[str, torch.Tensor]:
     config = built_run.load(run.root)
     base = models.load(config)
     examples = dataset.read_split(run.parts(0)[0].split("test"))[:3]
-    pictures = [[dataset.pixels.load(dataset.image_root(config, run), r) for r in e.images] for e in examples]
+    pictures = [[pixels.load(dataset.image_root(config, run), r) for r in e.images] for e in examples]
     return Encoder(base.processor, base.family).prompts(examples, pictures)
 
 
@@ -91,7 +91,7 @@ def test_logits_are_asked_for_where_answers_stand_alone(built):
     hook.remove()
     assert shapes
     assert all(4 * logits < tokens for logits, tokens in shapes), shapes
-    pictures = [[dataset.pixels.load(root, r) for r in e.images] for e in examples]
+    pictures = [[pixels.load(root, r) for r in e.images] for e in examples]
     batch = Encoder(base.processor, base.family).supervised(examples, pictures)
     wanted = batch.pop("labels")[:, 1:] != -100
     with torch.no_grad():
