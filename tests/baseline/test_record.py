@@ -18,9 +18,9 @@ from finetune.stages import evaluate
 
 @pytest.fixture
 def command(tmp_path, monkeypatch):
-    """`record` on a folder of twelve small pictures; everything but the policy."""
+    """`record` on a folder of forty small pictures; everything but the policy."""
     monkeypatch.setenv("RIVAL_KEY", small_run.KEY)
-    for number in range(12):
+    for number in range(40):
         file = tmp_path / "images" / small_run.LABELS[number % 2] / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.random.default_rng(number).integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(file)
