@@ -62,7 +62,13 @@ class DataConfig:
         1.0, "share of the training groups that is used, by hash, one of each label at least (see curve)", late=True
     )
     limit: int | None = key(None, "whole groups, round-robin over labels, until N examples")
+    decode: Literal["full", "headers"] = key(
+        "full", "full | headers (sizes alone: damage further in shows in training, duplicates by bytes)", late=True
+    )
     on_bad_row: Literal["fail", "quarantine"] = key("fail", "what a bad row does: fail | quarantine")
+    site_key: str | None = key(
+        None, "file with secret bytes outside the run, by which ids of persons are hashed (DICOM)", late=True
+    )
     bad_row_limit: int = key(100, "give up when more rows than this are quarantined")
     sensitivity: Literal["normal", "restricted"] = key("normal", "normal | restricted (no pictures in reports)")
 

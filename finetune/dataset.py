@@ -1,19 +1,18 @@
 """Between adapters and stages: options, labels, and the lines of `data/*.jsonl`."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from finetune import named, pixels
+from finetune import named
 from finetune.config import Config, DataConfig, TaskConfig
 from finetune.convert import to_dataclass
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Box, Example, ImageRef, Message
-from finetune.rundir import Json, Part, RunDir, read_json, read_jsonl, sha256_file
+from finetune.rundir import Json, Part, RunDir, read_json, read_jsonl
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,34 +114,6 @@ def _checked(example: Example, relabel: dict[str, str], kind: ModuleType, task: 
     except DataError as error:
         return BadRow(example.row, example.images[0].path, str(error))
     return admitted
-
-
-def source_digest(config: Config) -> str:
-    """Sha256 over everything the adapter yields and the bytes of the images it names, as hex.
-
-    For adapters that write their images the options say it all, so only a given `data.path` file is hashed.
-
-    Raises:
-        DataError: the source is not there.
-    """
-    whole = hashlib.sha256()
-    path = source_path(config.data)
-    if named.load("adapter", config.data.adapter).WRITES_IMAGES:
-        return sha256_file(path) if path is not None and path.is_file() else whole.hexdigest()
-    root: Path = named.load("adapter", config.data.adapter).locate(path, options(config.data))
-    for item in examples(config, root):
-        row = dataclasses.asdict(item)
-        refs = item.images if isinstance(item, Example) else ()
-        row["sha256"] = [_file_digest(root, ref) for ref in refs]
-        whole.update(json.dumps(row, sort_keys=True).encode() + b"\n")
-    return whole.hexdigest()
-
-
-def _file_digest(root: Path, ref: ImageRef) -> str:
-    try:
-        return sha256_file(pixels.check(root, ref.path))
-    except (DataError, OSError) as error:
-        return f"unreadable: {error}"  # `prepare` reports it, with its row; here it only has to change the digest
 
 
 def images_present(config: Config, run: RunDir) -> bool:

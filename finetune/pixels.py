@@ -160,8 +160,29 @@ def header(root: Path, ref: ImageRef) -> Header:
                 f"image {ref.path!r} holds raw values of more than 8 bits (mode {image.mode}). Say which range is "
                 "black to white: data.options.window=[LOW,HIGH]."
             )
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        exif = image.getexif() if _told_late(image) else Image.Image.getexif(image)
+        orientation = exif.get(_ORIENTATION, 1)
         return Header(*image.size, orientation if orientation in range(2, 9) else 1)
+
+
+def _told_late(image: Image.Image) -> bool:
+    """Whether EXIF may stand behind the pixels: Pillow decodes every PNG to find out, this skips along its chunks."""
+    file = image.fp  # type: ignore[attr-defined]
+    if image.format != "PNG" or file is None:
+        return True
+    place = file.tell()
+    try:
+        file.seek(8)
+        seen = False
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            seen |= kind == b"IDAT"
+            if seen and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+                return True
+            file.seek(length + 4, os.SEEK_CUR)
+        return False
+    finally:
+        file.seek(place)
 
 
 def upright(box: tuple[float, float, float, float], stored: Header) -> tuple[float, float, float, float]:
@@ -290,8 +311,17 @@ def _keep_exif(source: Image.Image, converted: Image.Image) -> Image.Image:
 
 def digest(images: Sequence[Image.Image]) -> str:
     """Sha256 over the ordered sha256 digests of size and decoded RGB pixels, as hex."""
-    whole = hashlib.sha256()
-    for image in images:
-        rgb = image if image.mode == "RGB" else image.convert("RGB")
-        whole.update(hashlib.sha256(b"RGB %d %d\n" % rgb.size + rgb.tobytes()).digest())
-    return whole.hexdigest()
+    return combine([fingerprint(image) for image in images])
+
+
+def fingerprint(image: Image.Image) -> bytes:
+    """Sha256 of the size and the RGB pixels of one image."""
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    whole = hashlib.sha256(b"RGB %d %d\n" % rgb.size)
+    whole.update(rgb.tobytes())
+    return whole.digest()
+
+
+def combine(fingerprints: Sequence[bytes]) -> str:
+    """Sha256 over ordered digests, as hex."""
+    return hashlib.sha256(b"".join(fingerprints)).hexdigest()

@@ -13,7 +13,7 @@ UNUSED = "unused"
 """Where the training groups go that `data.train_share` leaves out."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """What a split needs to know about one example.
 

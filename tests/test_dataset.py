@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from finetune import dataset
+from finetune import source as source_of
 from finetune.config import Config, DataConfig, SplitConfig, TaskConfig
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Box, Example, ImageRef, Message
@@ -106,14 +107,14 @@ def test_labels_of_a_run(tmp_path):
 
 def test_the_source_digest_sees_labels_pixels_and_missing_files(tmp_path):
     config = config_of(source(tmp_path))
-    seen = [dataset.source_digest(config), dataset.source_digest(config)]
+    seen = [source_of.content(config), source_of.content(config)]
     assert seen[0] == seen[1]
     Image.new("RGB", (4, 4), (9, 9, 9)).save(tmp_path / "b.png")
-    seen.append(dataset.source_digest(config))
+    seen.append(source_of.content(config))
     (tmp_path / "labels.csv").write_text("image,label\na.png,0\nb.png,2\n", encoding="utf-8")
-    seen.append(dataset.source_digest(config))
+    seen.append(source_of.content(config))
     (tmp_path / "b.png").unlink()
-    seen.append(dataset.source_digest(config))
+    seen.append(source_of.content(config))
     assert len(set(seen)) == 4
 
 
@@ -122,7 +123,7 @@ def test_the_source_digest_does_not_depend_on_the_place(tmp_path):
     for place in places:
         place.mkdir()
         source(place)
-    assert len({dataset.source_digest(config_of(place)) for place in places}) == 1
+    assert len({source_of.content(config_of(place)) for place in places}) == 1
 
 
 def test_home_is_expanded():

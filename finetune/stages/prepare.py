@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from finetune import dataset, intake, named, split
+from finetune import dataset, intake, named, source, split
+from finetune.compose import run_folder
 from finetune.config import Config, identity
 from finetune.errors import DataError
 from finetune.example import BadRow
-from finetune.rundir import Json, RunDir
+from finetune.rundir import Json, RunDir, read_json
 
 OPEN = "open answer"
 """What counts as the label of an example whose answer is none of the closed ones."""
@@ -24,8 +25,19 @@ def reads(config: Config, run: RunDir) -> dict[str, Any]:
 
 
 def sources(config: Config) -> dict[str, Any]:
-    """Digest of the source: everything the adapter yields and the bytes of every image."""
-    return {"source": dataset.source_digest(config)}
+    """Digest of the source: everything the adapter yields and the bytes of every image.
+
+    Sizes and times of the files are looked at first: where they are those of the last call on this run, its digest
+    stands, and nothing is read.
+    """
+    folder = run_folder(config)
+    memo, seen = folder / "source.json", source.glance(config, (folder, Path(config.run.root)))
+    known = read_json(memo) if memo.is_file() else {}
+    if known.get("seen") != seen:
+        known = {"seen": seen, "content": source.content(config, (folder, Path(config.run.root)))}
+        if folder.is_dir():
+            RunDir(folder, int(config.run.file_mode, 8)).write_json(memo, known)
+    return {"source": known["content"]}
 
 
 def run(config: Config, run: RunDir) -> list[Path]:
@@ -90,7 +102,7 @@ def _write(
 ) -> list[Path]:
     """Writes the split files of every part and the manifest in a pass each; returns their paths."""
     task = named.load("task", config.task.kind)
-    written = []
+    written: list[Path] = []
     for part, fold in zip(run.parts(config.data.folds), folds, strict=True):
         paths = {name: part.split(name) for name in split.SPLITS}
         with ExitStack() as stack:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import openpyxl
-from hostile_containers import BOMB, DEEP, conversations, dicom, huggingface, nifti, webdataset
+from adapters.hostile_containers import BOMB, DEEP, conversations, dicom, huggingface, nifti, webdataset
+from adapters.sources import picture, save
 from PIL import Image
-from sources import picture, save
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import zlib
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from dicoms import ct
+from adapters.dicoms import ct
+from adapters.sources import encoded, picture, save, shard, write_csv
 from PIL import Image
-from sources import encoded, picture, save, shard, write_csv
 
 
 def png(width, height, bit_depth, colour_type, raw):

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from dicoms import ct
+from adapters.dicoms import ct
 from PIL import Image
 
 NAMES = ("a", "b", "c")

@@ -1,17 +1,13 @@
 """The hostile corpus: each of its files and rows ends in its own refusal, the good ones come through, nothing hangs."""
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import pytest
+from adapters import hostile
 
 from finetune import named, pixels
 from finetune.errors import DataError
 from finetune.example import BadRow
-
-sys.path.insert(0, str(Path(__file__).parent))
-import hostile
 
 
 def refusals(case, run):

@@ -1,17 +1,13 @@
 """One contract over every file in data_adapters/: add a maker of a small source to tests/adapters/sources.py."""
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import pytest
+from adapters.sources import ALL as SOURCES
 
 from finetune import named, pixels
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "adapters"))
-from sources import ALL as SOURCES
 
 
 def test_every_adapter_has_a_source_here():
