@@ -77,7 +77,7 @@ def _positions(model: Any, inputs: dict[str, Tensor]) -> Tensor:
             model would then silently take text positions.
     """
     mask = inputs["attention_mask"]
-    inner = (model.get_base_model() if isinstance(model, PeftModel) else model).base_model
+    inner: Any = (model.get_base_model() if isinstance(model, PeftModel) else model).base_model
     if "get_rope_index" not in dir(inner):
         return (mask.cumsum(-1) - 1).clamp(min=0)
     grids = {name: inputs[name] for name in ("image_grid_thw", "video_grid_thw") if name in inputs}
