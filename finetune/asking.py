@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from finetune import dataset, label_scores, named
+from finetune import dataset, named
 from finetune.config import Config
 from finetune.example import Example, Mode, Prediction
 from finetune.judge import Judge
@@ -184,6 +184,8 @@ class _Job:
 
     def ask(self, predictor: Asked, who: str, digest: str) -> Json:
         """Lets a model answer validation and test, as far as it has not yet, and says how it was asked."""
+        from finetune.label_scores import choose  # brings torch
+
         root = dataset.image_root(self.config, self.run)
         mode: Mode = "generate"
         found: Json = {"log_loss": {}, "validation": 0}
@@ -195,7 +197,7 @@ class _Job:
             self._continue(predictor, partial, held_out, modes, who)
             rows = list(partial.read())
             columns = {name: [row[index] for row in rows] for index, name in enumerate(modes)}
-            mode, losses = label_scores.choose(columns)
+            mode, losses = choose(columns)
             found = {"log_loss": losses, "validation": len(rows)}
         partial = Partial(self.run, self.run.partial(who, self.part.name, "test"), digest + mode)
         found |= predictor.facts(self.examples, root, mode, who)
@@ -213,7 +215,9 @@ class _Job:
 
 def validated(who: str) -> tuple[Mode, ...]:
     """Ways of scoring that are tried on validation: all of them for an untuned base, which has learned none."""
-    return label_scores.SCORED if who == "base" else label_scores.SCORED[:1]
+    from finetune.label_scores import SCORED  # brings torch
+
+    return SCORED if who == "base" else SCORED[:1]
 
 
 def _modes(mode: Mode) -> tuple[Mode, ...]:
