@@ -8,13 +8,15 @@ from typing import Any, get_args
 
 from finetune.errors import ConfigError, DataError, IntegrityError
 from finetune.example import Example, Message, Outcome, Prediction
-from finetune.pairing import Test, check_ids, some
+from finetune.pairing import Test, check_ids, counted, some
 from finetune.rundir import RunDir
 
 SETTINGS = ("metric", "positive", "margin", "junit")
 """What may be said as KEY=VALUE to the commands that read such files."""
 OPTIONAL = {"probabilities": None, "seconds": 0.0, "model": "", "parser": "", "image_sha256": "", "question": ""}
-"""Fields that another tool may leave out; `answer` may be left out where `text` is the answer."""
+"""Fields that another tool may leave out; `answer` may be left out where `outcome` says enough."""
+CLOSED = 50
+"""Different golds and answers above which they are taken for open answers, which have no metrics of classes."""
 
 
 def flags(arguments: Sequence[str]) -> list[str]:
@@ -34,14 +36,30 @@ def read(path: Path) -> list[Prediction]:
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file; expected lines as those of eval/WHO.predictions.jsonl")
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):  # of bytes: a text may hold U+2028
         try:
-            found.append(_row(json.loads(line), f"{path} line {number}"))
+            row = json.loads(line.decode("utf-8"))
         except ValueError as error:
-            raise DataError(f"{path} line {number} is not JSON ({error}).") from error
+            raise DataError(f"{path} line {number} is not JSON in UTF-8 ({error}).") from error
+        found.append(_row(row, f"{path} line {number}"))
     if not found:
         raise DataError(f"{path} is empty: there is nothing to compare.")
     return found
+
+
+FORMS: dict[str, tuple[Any, str]] = {
+    "id": (str, "text"),
+    "gold": (str, "text"),
+    "answer": (str, "text or null; write numbers as text"),
+    "text": (str, "text"),
+    "group": (str, "text; write numbers as text"),
+    "question": (str, "text"),
+    "image_sha256": (str, "text"),
+    "seconds": (int | float, "a number"),
+    "probabilities": (dict, "an object of label: probability"),
+    "usage": (dict, "an object of numbers"),
+}
+"""Field -> what it may be besides null, for the check and in words."""
 
 
 def _row(row: Any, where: str) -> Prediction:
@@ -50,12 +68,18 @@ def _row(row: Any, where: str) -> Prediction:
     missing = [key for key in ("id", "gold") if not isinstance(row.get(key), str)]
     if missing or ("answer" not in row and "outcome" not in row):
         raise DataError(f"{where}: {', '.join(missing) or 'answer'} is missing or no text; expected id, gold, answer")
+    for key, (kind, told) in FORMS.items():
+        if not isinstance(row.get(key), kind | None):
+            raise DataError(f"{where}: {key} is {row[key]!r}, expected {told}")
     answer = row.get("answer", row["gold"] if row.get("outcome") == "correct" else None)
     outcome = row.get("outcome", "unparsed" if answer is None else "correct" if answer == row["gold"] else "wrong")
     if outcome not in get_args(Outcome):
         raise DataError(f"{where}: outcome is {outcome!r}, expected one of {', '.join(get_args(Outcome))}")
+    if (outcome == "wrong" and answer == row["gold"]) or (outcome == "correct" and answer is None):
+        raise DataError(f"{where}: outcome is {outcome!r}, but the answer is {answer!r} and the gold {row['gold']!r}")
     names = {entry.name for entry in dataclasses.fields(Prediction)}
-    given = {"group": row["id"], "text": answer or ""} | OPTIONAL | {k: v for k, v in row.items() if k in names}
+    known = {name: value for name, value in row.items() if name in names and value is not None}
+    given = {"group": row["id"], "text": answer or ""} | OPTIONAL | known
     return Prediction(**given | {"answer": answer, "outcome": outcome})
 
 
@@ -100,14 +124,19 @@ def paired(sides: Mapping[str, Sequence[Prediction]]) -> dict[str, list[Predicti
     return found
 
 
-def asked(rows: Sequence[Prediction], metric: str, positive: str | None) -> Test:
-    """The test that predictions answered, as far as they say: labels are the golds and answers that occur.
+def asked(sides: Mapping[str, Sequence[Prediction]], metric: str, positive: str | None) -> Test:
+    """The test that paired predictions answered, as far as they say: labels are the golds and answers that occur.
 
     Raises:
-        ConfigError: `positive` is none of them.
+        ConfigError: `positive` is no gold.
     """
-    labels = tuple(sorted({row.gold for row in rows}))
-    if positive is not None and positive not in labels:
-        raise ConfigError(f"positive: got {positive!r}, expected one of the gold labels {', '.join(labels)}")
+    rows = next(iter(sides.values()))
+    golds = {row.gold for row in rows}
+    if positive is not None and positive not in golds:
+        raise ConfigError(f"positive: got {positive!r}, expected one of the gold labels {', '.join(sorted(golds))}")
+    labels = tuple(
+        sorted(golds | {said for own in sides.values() for row in own if (said := counted(row)) is not None})
+    )
+    labels = labels if len(labels) <= CLOSED else ()
     examples = tuple(Example(row.id, (), row.gold, row.group, (Message("user", row.question),)) for row in rows)
     return Test(labels, examples, ("",) * len(rows), metric, positive, 0)

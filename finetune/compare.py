@@ -62,7 +62,12 @@ def _files(given: argparse.Namespace) -> Json:
     if double:
         raise ConfigError(f"compare: two files would be called {', '.join(double)}; rename one.")
     sides = answer_files.paired({name: answer_files.read(path) for name, path in zip(names, given.paths, strict=True)})
-    test = answer_files.asked(sides[names[0]], given.metric, given.positive)
+    test = answer_files.asked(sides, given.metric, given.positive)
+    if given.margin is not None and not test.labels:
+        raise ConfigError(
+            "compare: --margin: these answers are open, and a right answer in other words would count as wrong, so they "
+            "carry no verdict. Leave --margin out."
+        )
     evaluate = EvaluateConfig(
         models=tuple(names),
         positive=given.positive,
@@ -88,7 +93,7 @@ def row(path: Path) -> Json:
         "status": status.get("status"),
         "date": str(status.get("started") or "")[:10] or None,
     }
-    empty = {"metric": None, "n": None, "models": {}, "verdict": None, "qualifier": None, "looks": None}
+    empty: Json = {"metric": None, "n": None, "models": {}, "verdict": None, "qualifier": None, "looks": None}
     if not run_dir.comparison.is_file():
         return found | empty
     made = read_json(run_dir.comparison)

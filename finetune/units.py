@@ -139,7 +139,7 @@ def _two(given: Sequence[Mapping[str, float]], positive: str, highest: float) ->
 def _likeliest_other(given: Sequence[Mapping[str, float]], positive: str) -> str:
     sums: Counter[str] = Counter()
     for chances in given:
-        sums.update({label: chance for label, chance in chances.items() if label != positive})  # type: ignore[arg-type]
+        sums.update({label: chance for label, chance in chances.items() if label != positive})
     return max(sums, key=sums.__getitem__)
 
 

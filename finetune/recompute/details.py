@@ -42,7 +42,7 @@ def counted(rows: Sequence[Row], setting: Setting) -> Tree:
     for name in sorted({fold for fold in setting.folds if fold}):
         own = [row for row, fold in zip(rows, setting.folds, strict=True) if fold == name]
         own = [row for row in own if row["outcome"] != "api_error"]
-        fold = {"n": len(own), "groups": len({row["group"] for row in own})}
+        fold: dict[str, Any] = {"n": len(own), "groups": len({row["group"] for row in own})}
         fold |= {"accuracy": share([row["outcome"] == "correct" for row in own], own)}
         if setting.labels and own:
             fold["balanced_accuracy"] = float(formulas.recalls(_table(own, setting)[None])[0])
@@ -153,7 +153,8 @@ def _temperature(logs: Any, gold: Sequence[int]) -> float:
     place = (np.arange(len(gold)), np.asarray(gold))
 
     def loss(exponent: float) -> float:
-        return float(-special.log_softmax(logs / math.exp(exponent), axis=1)[place].mean())
+        own = -special.log_softmax(logs / math.exp(exponent), axis=1)[place]
+        return float(own.mean()) + 1e-7 * exponent**2
 
     grid = np.linspace(math.log(0.05), math.log(20.0), 61)
     best = int(np.argmin([loss(x) for x in grid]))

@@ -109,7 +109,7 @@ def _settled(good: Sequence[Row], failed: int, setting: Setting, how: str, posit
 def counts(row: Row, metric: str, positive: str | None) -> bool:
     """Whether an item belongs to the denominator of a metric."""
     if metric in ("sensitivity", "specificity"):
-        return (row["gold"] == positive) == (metric == "sensitivity")
+        return bool(row["gold"] == positive) == (metric == "sensitivity")
     return True
 
 

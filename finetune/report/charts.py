@@ -94,7 +94,9 @@ def differences(comparison: Json, order: Sequence[str], margin: float | None) ->
     rows = [
         Dot(
             who,
-            *(place(pair[key]) for key in ("difference", "low", "high")),
+            place(pair["difference"]),
+            place(pair["low"]),
+            place(pair["high"]),
             f"{words.points(pair['difference'])} ({words.points(pair['low'])} to {words.points(pair['high'])})",
         )
         for who, pair in pairs.items()
@@ -113,9 +115,10 @@ def smoothed(values: Sequence[float], weight: float = 0.9) -> list[float]:
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers that cover low..high in about `count` steps."""
-    span = max(high - low, 1e-9)
-    rough = span / count
+    """Round numbers that cover low..high in about `count` steps; two at least, also where low is high."""
+    if high - low < 1e-9:
+        high = low + 1
+    rough = (high - low) / count
     magnitude = 10.0 ** _floor_log10(rough)
     step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= rough * 0.999)
     first = int(low // step)
