@@ -139,7 +139,8 @@ def test_parquet_that_holds_the_images_themselves(tmp_path):
         ("t.csv", b"", Options(), "Its header has: nothing"),
         ("t.csv", b"image,label\n\xff\xfe.png,x\n", Options(), "is not UTF-8"),
         ("t.csv", b'image,label\n"' + b"x" * 140_000, Options(), "t.csv line .* cannot be read: field larger"),
-        ("t.xlsx", b"PK", Options(), "t.xlsx is no table this adapter reads; expected one of .csv, .tsv"),
+        ("t.xls", b"PK", Options(), "t.xls is no table this adapter reads; expected one of .csv, .tsv"),
+        ("t.xlsx", b"PK", Options(), "t.xlsx cannot be read as an Excel workbook: File is not a zip file"),
         ("t.parquet", b"no", Options(), "t.parquet cannot be read as Parquet"),
     ],
 )

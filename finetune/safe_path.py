@@ -1,0 +1,54 @@
+"""Paths that rows of a source name: judged before anything is opened."""
+
+import os
+import re
+import stat
+from pathlib import Path, PureWindowsPath
+
+from finetune.errors import DataError
+
+_URL = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|(?:data|file|javascript):)", re.IGNORECASE)
+
+
+def check(root: Path, relative: str, what: str = "image", may_be_empty: bool = False) -> Path:
+    """Resolves a path of a row below `root`, without opening it.
+
+    Args:
+        root: folder that the file must lie in.
+        relative: POSIX path.
+        what: word for the file in errors.
+        may_be_empty: 0 bytes are fine.
+
+    Raises:
+        DataError: it is a URL, absolute, climbs out (`..` or a link), is missing, empty, or no regular file.
+    """
+    shown = repr(relative)
+    if not relative.strip() or "\0" in relative:
+        raise DataError(f"{what} path {shown} is empty or holds a NUL; expected a path relative to {root}.")
+    if _URL.match(relative):
+        raise DataError(
+            f"{what} path {shown} is a URL; nothing is fetched. Save the {what} below {root} and name that file."
+        )
+    as_windows = PureWindowsPath(relative)  # splits at both kinds of slash, and knows drives
+    if as_windows.anchor:
+        raise DataError(f"{what} path {shown} is absolute; expected a path relative to {root}.")
+    if ".." in as_windows.parts:
+        raise DataError(f"{what} path {shown} climbs with '..'; expected a path below {root}.")
+    try:
+        place = Path(os.path.realpath(root / relative))
+        status = place.stat()
+    except (OSError, ValueError) as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        raise DataError(f"{what} {shown} {reason}; looked below {root}.") from error
+    if not place.is_relative_to(os.path.realpath(root)):
+        raise DataError(f"{what} {shown} is a link out of {root}, to {place}; copy the file there instead.")
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{what} {shown} is a {_kind(status.st_mode)}, expected a regular file.")
+    if status.st_size == 0 and not may_be_empty:
+        raise DataError(f"{what} {shown} is empty (0 bytes).")
+    return place
+
+
+def _kind(mode: int) -> str:
+    names = {stat.S_IFDIR: "directory", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
+    return names.get(stat.S_IFMT(mode), "device")

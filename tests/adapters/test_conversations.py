@@ -1,0 +1,96 @@
+"""Dialects of conversations, each brought to the same examples."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from data_adapters.conversations import Options, read
+from finetune.errors import DataError
+from finetune.example import Box, ImageRef, Message
+
+
+@pytest.fixture
+def told(tmp_path):
+    """Reads rows written to a file, beside images a.png and b.png of 10 x 6."""
+
+    def rows(content, **options):
+        for name in ("a.png", "b.png"):
+            Image.new("RGB", (10, 6)).save(tmp_path / name)
+        (tmp_path / "conversations.json").write_text(json.dumps(content))
+        return list(read(tmp_path, Options(**options), tmp_path))
+
+    return rows
+
+
+USER, REPLY = Message("user", "What is it?"), "A dent."
+LLAVA = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": REPLY}]
+PARTS = [{"type": "image_url", "image_url": {"url": "a.png"}}, {"type": "text", "text": "What is it?"}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"image": "a.png", "conversations": LLAVA},
+        {"images": ["a.png"], "conversations": LLAVA},
+        {"messages": [{"role": "user", "content": PARTS}, {"role": "assistant", "content": REPLY}]},
+        {"images": [{"path": "a.png"}], "messages": [{"role": "user", "content": "<image>What is it?"},
+                                                     {"role": "assistant", "content": REPLY}]},
+        {"image_path": "a.png", "question": "What is it?", "answer": REPLY},
+        {"messages": [{"role": "user", "content": PARTS}], "answer": REPLY},
+    ],
+)  # fmt: skip
+def test_dialects(told, row):
+    (example,) = told([row])
+    assert (example.images, example.messages, example.target) == ((ImageRef("a.png"),), (USER,), REPLY)
+
+
+def test_choices_of_vlmevalkit_become_lines(told):
+    (example,) = told([{"image": "a.png", "hint": "Look.", "question": "Which?", "A": "x", "B": "y", "answer": "B"}])
+    assert example.messages == (Message("user", "Look.\nWhich?\nA. x\nB. y"),)
+
+
+def test_every_reply_or_the_last(told):
+    more = [*LLAVA, {"from": "human", "value": "Sure?"}, {"from": "gpt", "value": "Yes."}]
+    row = {
+        "images": ["a.png", "b.png"],
+        "conversations": [{"from": "human", "value": "<image><image>\nWhat is it?"}, *more[1:]],
+    }
+    (last,) = told([row])
+    assert (last.target, len(last.images), len(last.messages)) == ("Yes.", 2, 3)
+    first, second = told([row], turns="each")
+    assert (first.target, first.messages, second.target) == (REPLY, (USER,), "Yes.")
+    assert (first.id, second.id, first.group) == ("a.png#1/1", "a.png#1/2", second.group)
+
+
+def test_boxes_of_ms_swift(told):
+    objects = {"ref": ["dent", "hole"], "bbox": [[1, 1, 3, 3], [4, 2, 8, 5]]}
+    said = [{"role": "user", "content": "<image>Find all."}, {"role": "assistant", "content": "<ref-object><bbox>"}]
+    (example,) = told([{"images": ["a.png"], "messages": said, "objects": objects, "rejected_response": "none"}])
+    assert example.boxes == (Box(1, 1, 3, 3, "dent"), Box(4, 2, 8, 5, "hole"))
+    assert (example.target, example.rejected) == ("", "none")
+    shares = {"ref": ["dent"], "bbox": [[0.1, 0.5, 0.3, 1.0]], "bbox_type": "norm1"}
+    (example,) = told([{"images": ["a.png"], "messages": said, "objects": shares}])
+    assert example.boxes == (Box(1.0, 3.0, 3.0, 6.0, "dent"),)
+
+
+@pytest.mark.parametrize("formatting", ["sharegpt", "alpaca"])
+def test_dataset_info_of_llama_factory(told, tmp_path, formatting):
+    tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "bot"}
+    entry = {"file_name": "conversations.json", "formatting": formatting, "columns": {"images": "pictures"}}
+    turns = [{"role": "user", "content": "<image>What is it?"}, {"role": "bot", "content": REPLY}]
+    row = {"conversations": turns, "pictures": ["a.png"], "instruction": "<image>What is it?", "output": REPLY}
+    entry |= {"tags": tags} if formatting == "sharegpt" else {}
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": entry, "far": {"hf_hub_url": "x/y"}}))
+    (example,) = told([row], dataset="mine")
+    assert (example.messages, example.target, example.images[0].path) == ((USER,), REPLY, "a.png")
+    with pytest.raises(DataError, match=r"'far' names no file_name; nothing is fetched"):
+        told([row], dataset="far")
+    with pytest.raises(DataError, match=r"has no 'other'; there is mine, far"):
+        told([row], dataset="other")
+
+
+def test_an_image_in_the_middle_by_request(told):
+    turns = [{"from": "human", "value": "See <image> here"}, {"from": "gpt", "value": "x"}]
+    (example,) = told([{"image": "a.png", "conversations": turns}], placeholders="front")
+    assert example.messages == (Message("user", "See here"),)
