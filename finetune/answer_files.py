@@ -13,7 +13,9 @@ from finetune.rundir import RunDir
 
 SETTINGS = ("metric", "positive", "margin", "junit")
 """What may be said as KEY=VALUE to the commands that read such files."""
-OPTIONAL = {"probabilities": None, "seconds": 0.0, "model": "", "parser": "", "image_sha256": "", "question": ""}
+OPTIONAL: dict[str, Any] = {"probabilities": None, "seconds": 0.0} | dict.fromkeys(
+    ("model", "parser", "image_sha256", "question", "group"), ""
+)
 """Fields that another tool may leave out; `answer` may be left out where `outcome` says enough."""
 CLOSED = 50
 """Different golds and answers above which they are taken for open answers, which have no metrics of classes."""
@@ -100,27 +102,28 @@ def of(path: Path, who: str = "tuned") -> list[Prediction]:
 def paired(sides: Mapping[str, Sequence[Prediction]]) -> dict[str, list[Prediction]]:
     """Brings all sides into the order of the first, and checks that each item is the same item everywhere.
 
+    What a file leaves out is not compared; groups that one file leaves out are those of another, else each its own.
+
     Raises:
         IntegrityError: an id is missing, double or foreign, or question, gold or pixels of an item differ; names ids.
     """
-    (first, wanted), *_ = sides.items()
+    first, wanted = next(iter(sides.items()))
     order = [row.id for row in wanted]
-    found = {}
+    known: dict[str, dict[str, str]] = {what: {} for what in ("gold", "question", "image_sha256", "group")}
     for who, rows in sides.items():
         check_ids(who, sorted(row.id for row in rows), sorted(order))
-        own = {row.id: row for row in rows}
-        found[who] = [own[key] for key in order]
-        for what in ("gold", "question", "image_sha256", "group"):
-            differing = [
-                a.id
-                for a, b in zip(wanted, found[who], strict=True)
-                if vars(a)[what] and vars(b)[what] and vars(a)[what] != vars(b)[what]
-            ]
+        for what, seen in known.items():
+            said = {row.id: str(vars(row)[what]) for row in rows if vars(row)[what]}
+            differing = [key for key, value in said.items() if seen.setdefault(key, value) != value]
             if differing:
                 raise IntegrityError(
                     f"{first} and {who}: {what} differs for {len(differing)} ids: {some(differing)}. "
                     "They did not answer the same questions, so they cannot be compared."
                 )
+    found = {}
+    for who, rows in sides.items():
+        own = {row.id: row for row in rows}
+        found[who] = [dataclasses.replace(own[key], group=known["group"].get(key, key)) for key in order]
     return found
 
 

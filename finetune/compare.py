@@ -65,8 +65,8 @@ def _files(given: argparse.Namespace) -> Json:
     test = answer_files.asked(sides, given.metric, given.positive)
     if given.margin is not None and not test.labels:
         raise ConfigError(
-            "compare: --margin: these answers are open, and a right answer in other words would count as wrong, so they "
-            "carry no verdict. Leave --margin out."
+            "compare: --margin: answers are open, and a right one in other words would count as wrong, so they carry "
+            "no verdict. Leave --margin out."
         )
     evaluate = EvaluateConfig(
         models=tuple(names),

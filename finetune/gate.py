@@ -33,17 +33,25 @@ def run(arguments: Sequence[str]) -> None:
     interval does not. It is asked of the metric, and of the share of items that got an answer.
 
     Raises:
-        ConfigError: an argument is no run and no file of predictions.
+        ConfigError: an argument is no run and no file of predictions, or nothing of them can be compared.
         GateError: it failed; says by how much.
         IntegrityError: the two did not answer the same items.
     """
     given = _parser().parse_args(answer_files.flags(arguments))
+    if not 0 <= given.margin < 1:
+        raise ConfigError(
+            f"gate: --margin: got {given.margin:g}, expected a share from 0 to below 1; 3 points are 0.03"
+        )
     sides = answer_files.paired({"OLD": answer_files.of(given.old), "NEW": answer_files.of(given.new)})
-    test = answer_files.asked(sides["OLD"], given.metric, given.positive)
+    test = answer_files.asked(sides, given.metric, given.positive)
     if given.metric in ("sensitivity", "specificity") and given.positive is None:
         raise ConfigError(f"gate: --metric {given.metric} needs --positive LABEL")
     checks = {given.metric: _pair(test, sides, given.metric), "coverage": _coverage(test, sides)}
     failed = {name: row for name, row in checks.items() if row["high"] < -given.margin and row["p"] < ERROR}
+    if not failed and not checks[given.metric]["n"]:
+        raise ConfigError(
+            f"gate: no item that both answered is one that {given.metric} is about; nothing was compared."
+        )
     lost = [
         new.id
         for old, new in zip(sides["OLD"], sides["NEW"], strict=True)

@@ -111,13 +111,20 @@ def _sort(arguments: Sequence[str]) -> tuple[Assumptions, list[str]]:
     for text in arguments:
         name, sep, value = text.partition("=")
         if sep and name in names:
-            mine[name] = yaml.safe_load(value)
+            mine[name] = _value(name, value)
         else:
             rest.append(text)
     own = to_dataclass(mine, Assumptions)
     if found := own.problems():
         raise ConfigError("\n".join(found))
     return own, rest
+
+
+def _value(name: str, text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: got {text!r}, expected a number") from error
 
 
 def _config(rest: Sequence[str]) -> Config:
