@@ -78,6 +78,8 @@ def band(test: Test, predictions: Sequence[Prediction]) -> Json:
     """The primary metric with everything unanswered counted as wrong, and as right; missing answers included."""
     rows = [p for p in predictions if relevant(p.gold, test.metric, test.positive)]
     weights = stats.class_weights([p.gold for p in rows]) if test.metric == "balanced_accuracy" else None
+    if not rows:
+        return {"low": 0.0, "high": 1.0}
     each = [1 / len(rows)] * len(rows) if weights is None else weights
     low = sum(w for w, p in zip(each, rows, strict=True) if hit(p, test.metric, test.positive))
     unknown = sum(w for w, p in zip(each, rows, strict=True) if p.outcome not in ANSWERED)

@@ -120,12 +120,11 @@ def _qualifier(claim: Criterion) -> str | None:
 
 def _reason(case: Case, verdict: str, judged: Sequence[Criterion]) -> str:
     claim = next(row for row in judged if row.name == "noninferior")
-    assert claim.low is not None
-    assert claim.high is not None
-    assert claim.value is not None
     metric = case.test.metric.replace("_", " ")
     measured = (
-        f"the difference to {case.baseline} in {metric} is {100 * claim.value:+.1f} points "
+        f"no item shows a difference to {case.baseline} in {metric}"
+        if claim.value is None or claim.low is None or claim.high is None
+        else f"the difference to {case.baseline} in {metric} is {100 * claim.value:+.1f} points "
         f"(95 % interval {100 * claim.low:+.1f} to {100 * claim.high:+.1f}, margin {-100 * (claim.bound or 0):g})"
     )
     open_ = "; ".join(

@@ -74,7 +74,11 @@ def settle(
         for who, rows in everything.items():
             found["models"][who] |= deciding.extras(config.task, rows)
         found["subgroups"] = breakdown.subgroups(test, deployed, config.evaluate.subgroups)
-        look = {"test_sha256": key, "rule_sha256": verdict["rule_sha256"], "answers_sha256": _answers(deployed)}
+        look = {
+            "test_sha256": key,
+            "rule_sha256": verdict["rule_sha256"],
+            "answers_sha256": _answers(deployed, generated),
+        }
         looks.refuse_second(history, config.evaluate.sealed, look["rule_sha256"], look["answers_sha256"])
         more = breakdown.everything(
             test,
@@ -91,7 +95,7 @@ def settle(
     return found
 
 
-def _answers(deployed: Rows) -> str:
+def _answers(*modes: Rows) -> str:
     return canonical_digest(
-        {who: [(row.id, row.answer, row.outcome) for row in rows] for who, rows in deployed.items()}
+        [{who: [(row.id, row.answer, row.outcome) for row in rows] for who, rows in own.items()} for own in modes]
     )

@@ -28,8 +28,13 @@ def former(root: Path, test_sha256: str) -> list[Json]:
     Raises:
         IntegrityError: the ledger is damaged; names the line.
     """
-    path = root / NAME
-    return [row for row in read_jsonl(path) if row["test_sha256"] == test_sha256] if path.exists() else []
+    path, found = root / NAME, []
+    for number, row in enumerate(read_jsonl(path) if path.exists() else (), 1):
+        if not isinstance(row, dict) or not isinstance(row.get("test_sha256"), str):
+            raise IntegrityError(f"{path} line {number} is no look: it names no test_sha256; restore the ledger.")
+        if row["test_sha256"] == test_sha256:
+            found.append(row)
+    return found
 
 
 def refuse_second(history: Sequence[Json], sealed: bool, rule_sha256: str, answers_sha256: str | None = None) -> None:

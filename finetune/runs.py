@@ -8,6 +8,9 @@ from finetune.config import RunConfig
 from finetune.errors import ConfigError, IntegrityError
 from finetune.rundir import Json
 
+DAMAGED = (IntegrityError, LookupError, TypeError, AttributeError, OSError)
+"""What reading a run raises whose files are not what a run writes."""
+
 
 def run(arguments: Sequence[str]) -> None:
     """Prints name, recipe, status, date, primary metric and verdict of every run.
@@ -34,7 +37,7 @@ def _found(root: Path) -> list[Path]:
 def _row(path: Path) -> Json:
     try:
         return row(path)
-    except (IntegrityError, KeyError) as error:  # one damaged run does not hide the others
+    except DAMAGED as error:  # one damaged run does not hide the others
         empty = dict.fromkeys(("recipe", "date", "metric", "qualifier"))
         return {"name": path.name, "status": "unreadable", "models": {}, "verdict": str(error)} | empty
 

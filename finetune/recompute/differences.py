@@ -4,17 +4,17 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from finetune import dataset
+from finetune import dataset, rivals
 from finetune.config import Config
 from finetune.example import Example
 from finetune.judge import Judge
 from finetune.recompute import details, headline, verdict
 from finetune.recompute.rows import Row, Setting
-from finetune.rundir import RunDir, read_json, read_jsonl
+from finetune.rundir import RunDir, canonical_digest, read_json, read_jsonl
 
 TOLERANCE = 1e-6
 """Numerical roots and quantiles agree to this; everything else to the last digits."""
-LOOSE = {"temperature": 1e-3, "brier": 1e-4, "log_loss": 1e-4, "ece": 1e-3, "confidence": 1e-3}
+LOOSE = {"temperature": 1e-3, "brier": 1e-4, "log_loss": 1e-4, "ece": 1e-4, "confidence": 1e-4}
 """Numbers behind an optimisation."""
 FINAL = ("refused", "filtered", "api_error", "truncated")
 """Outcomes that the service or the length limit gave; the text alone cannot show them."""
@@ -27,16 +27,18 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
         how many values were compared, and each that differs, in words.
     """
     found, more = read_json(run.comparison), read_json(run.metrics)
-    who = list(found["models"])
+    who = rivals.names(config)
     deployed = {name: list(read_jsonl(run.predictions(name))) for name in who}
     generated = {name: list(read_jsonl(run.predictions(name, True))) for name in found["modes"]}
     validation = {name: list(read_jsonl(run.validation(name))) for name in who if run.validation(name).exists()}
     problems, checked = [], 0
-    judge = Judge(config.task, tuple(found["labels"]))
+    labels = dataset.labels(run)
+    judge = Judge(config.task, labels)
+    pixels = {row["id"]: row["pixels_sha256"] for row in read_jsonl(run.manifest)}
     rows = _examples(config, run)
     examples = {example.id: example for _, example in rows}
     for name, own in (*deployed.items(), *((f"{name}.generated", own) for name, own in generated.items())):
-        problems += list(_scored(name, own, judge, examples))
+        problems += list(_scored(name, own, judge, examples, pixels))
         checked += len(own)
     if problems:
         return checked, problems
@@ -48,9 +50,9 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
     if judge.labels:
         validation = {who: [row for row in own if row["gold"] in judge.labels] for who, own in validation.items()}
     setting = Setting(
-        labels=tuple(found["labels"]),
+        labels=labels,
         evaluate=config.evaluate,
-        baseline=found["decision"]["rule"]["baseline"],
+        baseline=rivals.replaced(config),
         seed=config.seed,
         folds=[fold for fold, _ in rows],
         meta=[example.meta for _, example in rows],
@@ -58,10 +60,19 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
     )
     tree = headline.expected(deployed, generated, setting)
     tree |= verdict.expected(deployed, generated, validation, setting, found.get("fairness", []))
+    tree["labels"] = list(labels)
+    tree["decision"] |= {"rule": {"baseline": setting.baseline}} | _looks(found["decision"])
     named = {row["name"]: row for row in found["criteria"]}
     pairs = [*_compared(tree, found | {"criteria": named}, run.comparison.name)]
     pairs += _compared(details.expected(deployed, generated, validation, setting), more, run.metrics.name)
     return checked + len(pairs), [problem for problem in pairs if problem]
+
+
+def _looks(decision: dict[str, Any]) -> dict[str, Any]:
+    """Counts of looks and rules, and the digest of the rule, from the history and the rule that are told."""
+    own = canonical_digest(decision["rule"])
+    rules = {row["rule_sha256"] for row in decision["looks_history"]} | {own}
+    return {"looks": len(decision["looks_history"]) + 1, "rules": len(rules), "rule_sha256": own}
 
 
 def deciding(judge: Judge, examples: Sequence[Example]) -> set[str]:
@@ -75,16 +86,21 @@ def _examples(config: Config, run: RunDir) -> list[tuple[str, Any]]:
     return [(part.name, example) for part in parts for example in dataset.read_split(part.split("test"))]
 
 
-def _scored(name: str, rows: list[Row], judge: Judge, examples: dict[str, Any]) -> Iterator[str]:
-    """Rows whose answer is not what the parser reads in their text, or whose outcome does not follow from it."""
+def _scored(
+    name: str, rows: list[Row], judge: Judge, examples: dict[str, Any], pixels: dict[str, str | None]
+) -> Iterator[str]:
+    """Rows that are of another item, whose answer is not what the parser reads, or whose outcome does not follow."""
     if [row["id"] for row in rows] != list(examples):
         yield f"{name}.predictions.jsonl: its ids are not those of the test split, in order"
         return
     for row in rows:
         example = examples[row["id"]]
-        if row["gold"] != example.target:
-            yield f"{name}.predictions.jsonl {row['id']}: gold is {row['gold']!r}, in the test {example.target!r}"
-        elif row["outcome"] not in FINAL:
+        of_test = {"gold": example.target, "question": example.question, "group": example.group}
+        of_test |= {"image_sha256": pixels.get(row["id"]) or row["image_sha256"]}  # null: `prepare` did not decode it
+        other = [key for key, value in of_test.items() if row[key] != value]
+        for key in other:
+            yield f"{name}.predictions.jsonl {row['id']}: {key} is {row[key]!r}, in the test {of_test[key]!r}"
+        if not other and row["outcome"] not in FINAL:
             answer = judge.parse(row["text"], example)
             outcome = judge.outcome(row["text"], answer, example)
             for key, own in (("answer", answer), ("outcome", outcome)):

@@ -101,6 +101,8 @@ def band(rows: Sequence[Row], setting: Setting) -> Tree:
     """The primary metric with every failure wrong, and right."""
     metric, positive = setting.metric, setting.evaluate.positive
     own = [row for row in rows if counts(row, metric, positive)]
+    if not own:
+        return {"low": 0.0, "high": 1.0}
     balanced = metric == "balanced_accuracy"
     weights = formulas.balanced_weights([row["gold"] for row in own]) if balanced else [1 / len(own)] * len(own)
     low = sum(weight for weight, row in zip(weights, own, strict=True) if right(row, metric, positive))

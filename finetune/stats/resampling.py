@@ -32,8 +32,11 @@ def sign_flip(sums: Array, seed: int = 0) -> float:
     if 2 ** len(moving) <= REPLICATES:
         codes = np.arange(2 ** len(moving))[:, None] >> np.arange(len(moving)) & 1
         return float((np.abs((2.0 * codes - 1) @ moving) >= observed).mean())
-    signs = 2.0 * np.random.default_rng(seed).integers(0, 2, (REPLICATES, len(moving))) - 1
-    return float((1 + (np.abs(signs @ moving) >= observed).sum()) / (1 + REPLICATES))
+    generator, step, reached = np.random.default_rng(seed), max(1, _AT_ONCE // len(moving)), 0
+    for first in range(0, REPLICATES, step):
+        signs = 2.0 * generator.integers(0, 2, (min(step, REPLICATES - first), len(moving))) - 1
+        reached += int((np.abs(signs @ moving) >= observed).sum())
+    return (1 + reached) / (1 + REPLICATES)
 
 
 def confusion(gold: Sequence[str], answers: Sequence[str | None], labels: Sequence[str]) -> list[list[int]]:
