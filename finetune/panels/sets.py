@@ -97,13 +97,17 @@ def read(folder: Path, images: Path) -> list[GeneralSet]:
 def _read(name: str, files: Sequence[Path], folder: Path, images: Path) -> GeneralSet:
     parse: Callable[[str, Row, Path], Item | str] = {"mmmu": _mmmu, "mmstar": _mmstar}[name]
     kept: list[Item] = []
+    seen: set[str] = set()  # replies are judged by id
     left_out: Counter[str] = Counter()
     for where, row in _rows(files):
         prefix = f"{name}_{len(kept):05d}"
         item = parse(where, row, images / prefix)
         if isinstance(item, str):
             left_out[item] += 1
+        elif item.example.id in seen:
+            left_out["repeated id"] += 1
         else:
+            seen.add(item.example.id)
             kept.append(item)
     if not kept:
         told = ", ".join(f"{reason}: {count}" for reason, count in left_out.items()) or "it is empty"
@@ -126,7 +130,7 @@ def _mmmu(where: str, row: Row, place: Path) -> Item | str:
     """One row as a question, or the reason why it is left out."""
     if row["question_type"] != "multiple-choice":
         return "open question"
-    options = _options(where, row["options"])
+    question, options = _question(where, row), _options(where, row["options"])
     choices = tuple(LETTERS[: len(options)])
     if row["answer"] not in choices:
         return "no answer"
@@ -134,15 +138,21 @@ def _mmmu(where: str, row: Row, place: Path) -> Item | str:
     if not given:
         return "no image"
     listed = "\n".join(f"({letter}) {option}" for letter, option in zip(choices, options, strict=True))
-    text = f"{row['question'].strip()}\n\n{listed}\n\n{HINT}"
+    text = f"{question}\n\n{listed}\n\n{HINT}"
     refs = tuple(_save(where, value, place, number) for number, value in enumerate(given, 1))
     return _item(str(row["id"]), refs, row["answer"], text, dict(zip(choices, options, strict=True)))
+
+
+def _question(where: str, row: Row) -> str:
+    if not isinstance(row["question"], str) or not row["question"].strip():
+        raise DataError(f"{where}: question {row['question']!r} is no text.")
+    return row["question"].strip()
 
 
 def _options(where: str, value: Any) -> list[str]:
     try:
         options = ast.literal_eval(value) if isinstance(value, str) else value
-    except (ValueError, SyntaxError) as error:
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:  # all that it is said to raise
         raise DataError(f"{where}: options {value!r} is not a list ({error}).") from error
     if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
         raise DataError(f"{where}: options {value!r} is not a list of texts.")
@@ -153,13 +163,14 @@ def _options(where: str, value: Any) -> list[str]:
 
 def _mmstar(where: str, row: Row, place: Path) -> Item | str:
     """One row as a question, or the reason why it is left out."""
-    options = _inside(row["question"]) or dict.fromkeys("ABCD", "")
+    question = _question(where, row)
+    options = _inside(question) or dict.fromkeys("ABCD", "")
     if row["answer"] not in options:
         return "no answer"
     if row["image"] is None:
         return "no image"
     refs = (_save(where, row["image"], place, 1),)
-    return _item(str(row["index"]), refs, row["answer"], f"{row['question'].strip()}\n{HINT}", options)
+    return _item(str(row["index"]), refs, row["answer"], f"{question}\n{HINT}", options)
 
 
 def _inside(question: str) -> dict[str, str]:

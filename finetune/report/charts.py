@@ -1,5 +1,6 @@
 """Geometry of the report's drawings; the template turns it into inline SVG, so all text is escaped in one place."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -121,8 +122,8 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     rough = (high - low) / count
     magnitude = 10.0 ** _floor_log10(rough)
     step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= rough * 0.999)
-    first = int(low // step)
-    last = int(-(-high // step))
+    first = math.floor(low / step + 1e-9)  # 3 / 0.2 is a hair under 15
+    last = math.ceil(high / step - 1e-9)
     return [round(i * step, 12) for i in range(first, last + 1)]
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from finetune.report import words
+from finetune.report import charts, words
 from finetune.report.facts import Facts
 from finetune.rundir import Json
 
@@ -156,7 +156,7 @@ def _selective_facts(found: Json) -> list[tuple[str, str]]:
 
 def risk_coverage(who: str, found: Json) -> Square:
     """Risk against coverage; the y axis ends a little above the largest risk."""
-    curve = found["curve"][:: max(1, len(found["curve"]) // MOST_POINTS)]
+    curve = charts.thinned(found["curve"], MOST_POINTS)
     target = found.get("target")
     most = max([risk for _, risk in curve] + [target or 0.0, 0.01])
     top = next(edge for edge in (0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0) if edge >= most or edge == 1.0)

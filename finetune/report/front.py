@@ -182,8 +182,8 @@ def rule(facts: Facts) -> list[tuple[str, str]]:
         *before, last = path.split(".")
         name = RULE.get(last, words.capital(path.replace(".", ", ").replace("_", " ")))
         if last == "min_lower":
-            of = [part for part in before if part != "guards"]
-            rows.append((name, f"{' of '.join(of)} at least {words.percent(float(text))}, one-sided 97.5 %"))
+            of = ".".join(part for part in before if part != "guards").replace(".", " of ", 1)  # labels may hold dots
+            rows.append((name, f"{of} at least {words.percent(float(text))}, one-sided 97.5 %"))
         else:
             rows.append((name, _said(last, text)))
     if facts.config.evaluate.decision.margin is None:

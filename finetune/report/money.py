@@ -18,7 +18,7 @@ def speeds(facts: Facts) -> list[Json]:
         taken = [row["seconds"] for row in facts.rows(who) if row.get("seconds") is not None]
         if who == "majority" or not mean or len(taken) < 2:
             continue
-        late = statistics.quantiles(taken, n=20)[-1]
+        late = statistics.quantiles(taken, n=20, method="inclusive")[-1]  # never above the slowest
         told.append(
             {
                 "who": who,
@@ -114,7 +114,8 @@ def prices(facts: Facts) -> list[Json]:
         tokens = [
             f"{usage[key]:,.0f} {key.replace('_', ' ')}" for key in ("input_tokens", "output_tokens") if key in usage
         ]
-        source = f"measured: {', '.join(tokens) or 'usage'} on {facts.detail(who)['n']:,} items" if usage else "config"
+        billed = usage.get("cost") is not None
+        source = f"measured: {', '.join(tokens) or 'usage'} on {facts.detail(who)['n']:,} items" if billed else "config"
         told.append({"who": who, "cost": f"{PER * price:,.2f}", "source": source})
     return told
 

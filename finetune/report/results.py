@@ -85,7 +85,9 @@ def _criterion(row: Json) -> Criterion:
         value += f" ({words.points(low)} to {words.points(high)})" if difference else f" ({words.interval(row)})"
     elif high is not None:
         value += f" (at most {said(high)})"
-    title = CRITERIA.get(name, words.capital(name.replace("_", " ").replace(".", " of ").replace("guard ", "guard: ")))
+    title = CRITERIA.get(
+        name, words.capital(name.replace("_", " ").replace(".", " of ", 1).replace("guard ", "guard: "))
+    )
     question, detail = str(row.get("question") or ""), str(row.get("detail") or "")
     bound = "above 0" if difference and row.get("bound") == 0 else said(row.get("bound"))
     return Criterion(name, title, question, row["status"], value, bound, detail)
@@ -96,7 +98,7 @@ def guards(facts: Facts) -> list[Json]:
     told = []
     for row in facts.comparison.get("guards") or ():
         need = row.get("needed")
-        told.append(row | {"title": row["name"].replace(".", " of "), "need": f"{need:,} needed" if need else ""})
+        told.append(row | {"title": row["name"].replace(".", " of ", 1), "need": f"{need:,} needed" if need else ""})
     return told
 
 
