@@ -46,7 +46,7 @@ def mistakes(facts: Facts) -> list[Json]:
         rates = {
             name: _complement(scores[metric])
             for name, metric in (("miss", "sensitivity"), ("overkill", "specificity"))
-            if scores.get(metric)
+            if scores.get(metric) and scores[metric]["value"] is not None
         }
         if len(rates) == 2:
             told.append(

@@ -66,6 +66,13 @@ def test_mistakes_need_both_rates():
     assert money.mistakes(bare.facts(comparison=found)) == []
 
 
+def test_a_rate_of_no_items_is_no_mistake():
+    """A test without a positive item has no sensitivity, and the report is written all the same."""
+    nothing = {"value": None, "low": None, "high": None}
+    found = bare.comparison(models={"tuned": {"sensitivity": nothing, "specificity": bare.score(0.9)}})
+    assert money.mistakes(bare.facts(comparison=found)) == []
+
+
 def test_mistakes_turn_intervals_round():
     scores = {"sensitivity": bare.score(0.9, 0.7, 0.95), "specificity": bare.score(0.6, 0.5, 0.8)}
     (row,) = money.mistakes(bare.facts(comparison=bare.comparison(models={"tuned": scores})))
