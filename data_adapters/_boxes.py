@@ -85,6 +85,17 @@ def number(value: object, what: str) -> float:
         raise DataError(f"{what} is no number that fits.") from error
 
 
+def whole(side: float) -> int:
+    """A stated side of an image in pixels.
+
+    Raises:
+        DataError: it is no whole number.
+    """
+    if not side.is_integer():
+        raise DataError(f"the annotation is for a side of {side:g} pixels, expected a whole number.")
+    return int(side)
+
+
 def text_number(value: str, what: str) -> float:
     """A number written as text.
 

@@ -121,10 +121,11 @@ class _Whole:
 
     def orphans(self) -> Iterator[BadRow]:
         """Annotations of images that the file does not list."""
-        for key in self.by_image.keys() - set(self.known):
-            for number, entry in self.by_image[key]:
-                reason = f"its image_id {entry.get('image_id')!r} is no image of the file."
-                yield BadRow(f"{self.name} annotation {number}", "", reason)
+        known = set(self.known)
+        for number, entry in enumerate(self.annotations, 1):
+            key = entry.get("image_id")
+            if not isinstance(key, int) or key not in known:
+                yield BadRow(f"{self.name} annotation {number}", "", f"its image_id {key!r} is no image of the file.")
 
 
 def _boxes_of(
@@ -160,7 +161,7 @@ def _stated(entry: Mapping[str, Any]) -> tuple[int, int] | None:
     width, height = entry.get("width"), entry.get("height")
     if width is None and height is None:
         return None
-    return int(_boxes.number(width, "its width")), int(_boxes.number(height, "its height"))
+    return _boxes.whole(_boxes.number(width, "its width")), _boxes.whole(_boxes.number(height, "its height"))
 
 
 def _text(entry: Mapping[str, Any], name: str) -> str:

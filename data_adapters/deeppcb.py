@@ -135,7 +135,7 @@ def _tree(root: Path, options: Options) -> Iterator[_Row | BadRow]:
 
 def _line(line: str) -> Box:
     fields = line.replace(",", " ").split()
-    if len(fields) != 5 or fields[4] not in "123456":
+    if len(fields) != 5 or fields[4] not in tuple("123456"):
         raise DataError(f"{line[:80]!r} is not `x1 y1 x2 y2 kind` with a kind from 1 to 6.")
     x1, y1, x2, y2 = (_boxes.text_number(field, "a corner") for field in fields[:4])
     return Box(x1, y1, x2, y2, KINDS[int(fields[4]) - 1])

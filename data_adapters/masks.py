@@ -104,7 +104,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
         target = ", ".join(sorted({box.label for box in boxes})) or options.clean
         split = _files.split_of(relative) if options.split else None
         yield Example(f"{relative}#1", (ref,), target, group, split=split, boxes=boxes, row=relative)
-    for key in masked.keys() - used:
+    for key in sorted(masked.keys() - used):
         yield from (BadRow(mask, mask, "has no image of its name.") for mask in masked[key])
 
 

@@ -91,7 +91,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             continue
         split = _files.split_of(relative) if options.split else None
         yield Example(f"{relative}#1", (image(relative, options),), "", group, split=split, boxes=boxes, row=file)
-    for key in files.keys() - found.keys():
+    for key in sorted(files.keys() - found.keys()):
         yield BadRow(files[key], files[key], "has no image of its name.")
 
 
@@ -115,7 +115,7 @@ def _boxes_of(root: Path, relative: str, file: str, options: Options) -> tuple[B
 def _stated(tree: ElementTree.Element) -> tuple[int, int] | None:
     """The size that the annotation names; zeros, as some tools write them, name none."""
     texts = [(tree.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]
-    width, height = (int(_boxes.text_number(text, "the size")) if text.isdigit() else 0 for text in texts)
+    width, height = (_boxes.whole(_boxes.text_number(text, "the size")) if text.isdigit() else 0 for text in texts)
     return (width, height) if width and height else None
 
 

@@ -127,7 +127,7 @@ def _box(line: str, number: int, names: Sequence[str], size: tuple[int, int]) ->
         raise DataError(
             f"line {number} has {len(fields)} fields; expected class, x, y, width, height, or class and a polygon."
         )
-    if not fields[0].isascii() or not fields[0].isdigit() or int(fields[0][:9]) >= len(names):
+    if not fields[0].isascii() or not fields[0].isdigit() or len(fields[0]) > 9 or int(fields[0]) >= len(names):
         raise DataError(f"line {number} has class {fields[0][:20]!r}; expected 0 to {len(names) - 1}.")
     values = [_boxes.text_number(field, f"a value of line {number}") for field in fields[1:]]
     if any(not -0.01 <= value <= 1.01 for value in values):
@@ -146,7 +146,9 @@ def _names(root: Path, file: str) -> list[str]:
     """Class names by index; a name that YAML took for a boolean or a number is refused."""
     text = _files.read_text(root, file)
     if PurePosixPath(file).suffix.lower() not in (".yaml", ".yml"):
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        if not (listed := [line.strip() for line in text.splitlines() if line.strip()]):
+            raise DataError(f"{file} names no classes; expected one a line.")
+        return listed
     try:
         tree = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
