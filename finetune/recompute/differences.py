@@ -12,7 +12,7 @@ from finetune.recompute import details, headline, verdict
 from finetune.recompute.rows import Row, Setting
 from finetune.rundir import RunDir, canonical_digest, read_json, read_jsonl
 
-TOLERANCE = 1e-6
+TOLERANCE = 1e-8
 """Numerical roots and quantiles agree to this; everything else to the last digits."""
 LOOSE = {"temperature": 1e-3, "brier": 1e-4, "log_loss": 1e-4, "ece": 1e-4, "confidence": 1e-4}
 """Numbers behind an optimisation."""

@@ -1,0 +1,193 @@
+"""The second code by itself: rows against the test, values against files, and formulas against hand-made figures."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import synthetic
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted import answers, asked, rule
+
+from finetune import stats, units
+from finetune.config import TaskConfig
+from finetune.judge import Judge
+from finetune.recompute import details, differences, formulas
+from finetune.recompute.rows import Setting, decisive
+
+TEST = asked(["bad", "good", "bad", "good"])
+ROWS = synthetic.rows(answers(TEST, "+-ue"))
+JUDGE = Judge(TaskConfig(labels=TEST.labels), TEST.labels)
+EXAMPLES = {example.id: example for example in TEST.examples}
+PIXELS = {row["id"]: row["image_sha256"] for row in ROWS}
+
+
+def scored(rows, pixels=PIXELS):
+    return list(differences._scored("tuned", rows, JUDGE, EXAMPLES, pixels))
+
+
+def altered(place, **change):
+    return [row | change if i == place else row for i, row in enumerate(ROWS)]
+
+
+def test_rows_that_follow_from_their_texts():
+    assert scored(ROWS) == []
+    assert (
+        scored(ROWS, dict.fromkeys(PIXELS)) == []
+    )  # `prepare` read headers alone, so there is nothing to hold against
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "told"),
+    [
+        (0, {"gold": "good"}, "gold is 'good', in the test 'bad'"),
+        (0, {"question": "Sure?"}, "question is 'Sure?', in the test 'Which is it?'"),
+        (1, {"group": "g0000"}, "group is 'g0000', in the test 'g0001'"),
+        (2, {"image_sha256": "f" * 64}, f"image_sha256 is '{'f' * 64}', in the test '{2:064x}'"),
+        (0, {"answer": "good"}, "answer is 'good', its text gives 'bad'"),
+        (0, {"outcome": "wrong"}, "outcome is 'wrong', its text gives 'correct'"),
+        (1, {"outcome": "correct"}, "outcome is 'correct', its text gives 'wrong'"),
+        (2, {"outcome": "correct"}, "outcome is 'correct', its text gives 'unparsed'"),
+    ],
+)
+def test_one_altered_field_of_one_row_is_named(place, change, told):
+    assert scored(altered(place, **change)) == [f"tuned.predictions.jsonl i{place:04d}: {told}"]
+
+
+def test_an_altered_text_is_named_with_answer_and_outcome():
+    found = scored(altered(0, text="It is good."))
+    assert [line.partition(": ")[2] for line in found] == [
+        "answer is 'bad', its text gives 'good'",
+        "outcome is 'correct', its text gives 'wrong'",
+    ]
+
+
+@pytest.mark.parametrize("outcome", ["refused", "filtered", "api_error", "truncated"])
+def test_outcomes_that_only_the_service_knows_are_taken_as_they_are(outcome):
+    assert scored(altered(0, outcome=outcome)) == []
+
+
+@pytest.mark.parametrize(
+    "change", [lambda r: r[::-1], lambda r: r[:-1], lambda r: [*r, r[0]], lambda r: [r[0], r[0], *r[2:]], lambda r: []]
+)
+def test_shuffled_dropped_and_doubled_rows_are_named(change):
+    assert scored(change(ROWS)) == ["tuned.predictions.jsonl: its ids are not those of the test split, in order"]
+
+
+def told(wanted, got):
+    return [line for line in differences._compared(wanted, got, "f.json") if line]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got", "lines"),
+    [
+        ({"a": 1}, {"a": 1, "b": 2}, []),
+        ({"a": 1}, {}, ["f.json a: is missing"]),
+        ({"a": {"b": 1}}, {"a": 3}, ["f.json a b: is missing"]),
+        ({"a": [1, 2]}, {"a": [1]}, ["f.json a: holds 1 entries, recomputed 2"]),
+        ({"a": [1]}, {"a": None}, ["f.json a: holds None entries, recomputed 1"]),
+        ({"a": [1, 2]}, {"a": [1, 3]}, ["f.json a[1]: is 3, recomputed 2"]),
+        ({"a": True}, {"a": 1}, []),
+        ({"a": True}, {"a": False}, ["f.json a: is False, recomputed True"]),
+        ({"a": None}, {"a": 0.0}, ["f.json a: is 0.0, recomputed None"]),
+        ({"a": 0.0}, {"a": None}, ["f.json a: is None, recomputed 0.0"]),
+        ({"a": "keep"}, {"a": "replace"}, ["f.json a: is 'replace', recomputed 'keep'"]),
+        ({"a": 0.5}, {"a": 0.5 + 1e-9}, []),
+        ({"a": 0.5}, {"a": 0.5000001}, ["f.json a: is 0.5000001, recomputed 0.5"]),
+        ({"a": 0.5}, {"a": float("nan")}, ["f.json a: is nan, recomputed 0.5"]),
+        ({"temperature": 1.0}, {"temperature": 1.0005}, []),
+        ({"temperature": 1.0}, {"temperature": 1.002}, ["f.json temperature: is 1.002, recomputed 1.0"]),
+    ],
+)
+def test_values_against_a_file(wanted, got, lines):
+    assert told(wanted, got) == lines
+
+
+@given(st.integers(1, 9), st.integers(0, 6), st.booleans())
+def test_one_changed_digit_of_a_number_is_seen(digit, place, up):
+    """Of the first seven decimals, whichever it is."""
+    other = 0.5555555 + (1 if up else -1) * digit * 10 ** -(place + 1)
+    assert told({"value": 0.5555555}, {"value": other})
+
+
+def test_looks_are_counted_from_their_history():
+    decision = {"rule": {"x": 1}, "looks_history": [{"rule_sha256": "a"}, {"rule_sha256": "a"}]}
+    found = differences._looks(decision)
+    assert (found["looks"], found["rules"], len(found["rule_sha256"])) == (3, 2, 64)
+    same = decision | {"looks_history": [{"rule_sha256": found["rule_sha256"]}]}
+    assert (differences._looks(same)["looks"], differences._looks(same)["rules"]) == (2, 1)
+
+
+def test_items_that_may_carry_a_verdict_or_all_where_none_may():
+    def judge(wanted):
+        return SimpleNamespace(
+            module=SimpleNamespace(decides=lambda task, labels, e: e.target in wanted), task=None, labels=()
+        )
+
+    assert differences.deciding(judge(("bad",)), TEST.examples) == {"i0000", "i0002"}
+    assert differences.deciding(judge(()), TEST.examples) == set(EXAMPLES)
+
+
+UNITS = asked(["good", "bad", "good", "good", "good", "good"], ["p", "p", "p", "q", "q", "q"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text("+-urfet", min_size=6, max_size=6),
+    st.lists(st.floats(0.01, 0.99), min_size=6, max_size=6),
+    st.sampled_from(["any", "max", "vote"]),
+    st.sampled_from([None, 0.2, 0.5, 0.8]),
+)
+def test_units_are_the_same_by_either_code(marks, chances, aggregate, threshold):
+    evaluate = rule(unit="group", aggregate=aggregate, threshold=threshold)
+    rows = answers(UNITS, marks, chances)
+    setting = Setting(UNITS.labels, evaluate, None, 0, UNITS.folds, [{}] * 6, "classify")
+    own = units.aggregate(units.at_threshold(rows, "bad", threshold), UNITS, evaluate)
+    again = decisive("tuned", synthetic.rows(rows), setting)
+    assert [(r["gold"], r["answer"], r["outcome"]) for r in again] == [(r.gold, r.answer, r.outcome) for r in own]
+    for one, two in zip(own, again, strict=True):
+        assert two["probabilities"] == (None if one.probabilities is None else pytest.approx(one.probabilities))
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"), [(44, 50, 0.762, 0.944), (880, 1000, 0.858, 0.899), (0, 0, 0, 1)]
+)
+def test_wilson_as_published(hits, n, low, high):
+    assert formulas.wilson(hits, n) == pytest.approx((low, high), abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("b", "c", "p"), [(5, 0, 0.0625), (6, 0, 0.03125), (12, 4, 0.0768), (20, 8, 0.0357), (0, 0, 1)]
+)
+def test_mcnemar_as_published(b, c, p):
+    assert formulas.mcnemar(b, c) == pytest.approx(p, abs=5e-5) == pytest.approx(stats.mcnemar_exact(b, c), abs=5e-5)
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 40))
+def test_tango_by_either_code(b, c, rest):
+    assert formulas.tango(b, c, b + c + rest) == pytest.approx(stats.tango(b, c, b + c + rest), abs=1e-8)
+
+
+@pytest.mark.parametrize("k", [3, 13, 14, 40])
+def test_sign_flips_by_either_code(k):
+    """2^13 are counted out, from 14 on 10,000 are drawn: the same ones, whatever is held at a time."""
+    sums = np.random.default_rng(k).normal(0.4, 1, k)
+    assert formulas.flips(sums, 5) == pytest.approx(stats.sign_flip(sums, 5), abs=1e-12)
+
+
+def test_sign_flips_do_not_depend_on_how_many_are_held(monkeypatch):
+    from finetune.stats import resampling
+
+    sums = np.random.default_rng(0).normal(0.3, 1, 30)
+    whole = stats.sign_flip(sums, 1)
+    monkeypatch.setattr(resampling, "_AT_ONCE", 7_000)
+    assert stats.sign_flip(sums, 1) == whole
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(1e-9, 1.0), min_size=2, max_size=20), st.integers(0, 2**20 - 1))
+def test_the_temperature_is_the_same_by_either_code(chances, golds):
+    """Also where the model is always right and sure, and every low temperature does as well."""
+    logs = np.log(np.clip([[p, 1 - p] for p in chances], 1e-12, 1.0))
+    gold = [golds >> i & 1 for i in range(len(chances))]
+    assert details._temperature(logs, gold) == pytest.approx(stats.fit_temperature(logs, gold), abs=1e-3)
