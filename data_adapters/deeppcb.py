@@ -121,8 +121,8 @@ def _tree(root: Path, options: Options) -> Iterator[_Row | BadRow]:
         if not key.endswith("_test") or key.count("/") < 1:
             continue
         folder, _, name = key.removesuffix("_test").rpartition("/")
-        template, note = found.get(f"{folder}/{name}_temp"), notes.get(f"{folder}_not/{name}")
-        if others or template is None or note is None:
+        template, note = found.get(f"{folder}/{name}_temp", []), notes.get(f"{folder}_not/{name}")
+        if others or len(template) != 1 or note is None:
             yield BadRow(tested, tested, f"lacks {folder}/{name}_temp or {folder}_not/{name}.txt, or exists twice.")
             continue
         try:

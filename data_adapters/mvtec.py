@@ -141,7 +141,8 @@ def _mvtec(root: Path, category: str) -> Iterator[_Pair | BadRow]:
                 mine = masks.get(wanted, []) if part == "test" else []
                 used.update([wanted] if mine else [])
                 yield paths[0], kind, mine
-    yield from (BadRow(path, path, "has no image of its name.") for key in sorted(masks.keys() - used) for path in masks[key])
+    strays = (path for key in sorted(masks.keys() - used) for path in masks[key])
+    yield from (BadRow(path, path, "has no image of its name.") for path in strays)
 
 
 def _visa(root: Path, category: str) -> Iterator[_Pair | BadRow]:
