@@ -19,7 +19,7 @@ format: $(STAMP)
 	$(PYTHON) -m ruff check --fix .
 
 test: $(STAMP)  ## the default suite: offline, minutes
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 slow families faults: $(STAMP)  ## one marked suite
 	$(PYTHON) -m pytest -m $@

@@ -13,6 +13,7 @@ from finetune.compose import compose, from_yaml, groups, recipes, run_folder, to
 from finetune.config import Config, DataConfig, SplitConfig, TaskConfig, TrainConfig
 from finetune.convert import dotted_keys
 from finetune.crosscheck import problems
+from finetune.crosscheck_evaluation import NEEDS
 from finetune.errors import ConfigError
 
 
@@ -48,7 +49,10 @@ def test_every_shipped_recipe_composes_and_says_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("choice", [f"{g}={o}" for g, options in groups().items() if g != "recipe" for o in options])
 def test_every_group_option_composes(choice: str) -> None:
-    assert isinstance(compose([choice]), Config)
+    group, _, option = choice.partition("=")
+    given = {"path": "pack", "base_url": "http://localhost:1/v1", "model": "provider/name"}
+    needed = [f"baseline.{key}={given[key]}" for key in NEEDS[option]] if group == "baseline" else []
+    assert isinstance(compose([choice, *needed]), Config)
 
 
 def test_an_own_recipe_builds_on_another_and_chooses_groups(own: Path) -> None:

@@ -65,7 +65,7 @@ def test_help_lists_every_group_and_key(capsys: pytest.CaptureFixture[str]) -> N
         (["train.epochs=3"], 2, "no recipe given"),
         (["data.adapter=synthetic"], 2, "it is a recipe that says what is asked about them. Try recipe=defects"),
         (["show", "recipe"], 2, "unknown kind 'recipe'. Did you mean 'recipes'?"),
-        (["show"], 2, "There are: adapters, models, recipes, tasks."),
+        (["show"], 2, "There are: adapters, baselines, models, recipes, tasks."),
         (["show", "models", "tny"], 2, "unknown model 'tny'. Did you mean 'tiny'?"),
         (["show", "models", "a", "b"], 2, "takes one NAME, got 2"),
     ],

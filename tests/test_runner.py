@@ -37,6 +37,7 @@ class Stages:
         module.reads = lambda config, run: {"rate": config.train.learning_rate} if name == "train" else {}
         module.sources = lambda config: {"version": self.source} if name == "prepare" else {}
         module.run = run
+        module.WRITES_IMAGES = False  # loaded as the adapter, too
         typed: ModuleType = module
         return typed
 

@@ -162,7 +162,7 @@ def test_quarantine_sets_bad_rows_aside_and_the_counts_reconcile(tmp_path, capsy
     for number, (name, reason) in enumerate(reasons.items(), 2):
         assert reason in told[name]["reason"], name
         assert told[name]["row"] == f"labels.csv line {number}"
-    assert "does not exist" in told["https://example.org/x.png"]["reason"]  # looked for below images/, never fetched
+    assert "is a URL; nothing is fetched" in told["https://example.org/x.png"]["reason"]
     assert "climbs with '..'" in told["../labels.csv"]["reason"]
     assert told["p09_0.png"]["reason"] == "no value for label"
     written = [row["id"] for name in ("train", "val", "test") for row in sources.lines(run / "data" / f"{name}.jsonl")]

@@ -78,7 +78,7 @@ class Page(html.parser.HTMLParser):
         self.active += [(tag, name) for name, value in attributes if str(value).startswith("javascript:")]
 
     def handle_data(self, data):
-        if self.elements and self.elements[-1] == "script" and data.startswith("[{"):
+        if self.elements and self.elements[-1] == "script" and data.startswith('{"items":'):
             self.items = data
 
 
@@ -93,7 +93,7 @@ def test_labels_that_look_like_tokens_markup_and_formulas(tmp_path, base):
     page.feed((run / "report" / "report.html").read_text(encoding="utf-8"))
     assert page.elements.count("script") == 2  # the items and our own
     assert page.active == []
-    assert {item["gold"] for item in json.loads(page.items)} == set(ATTACKS)
+    assert {item["gold"] for item in json.loads(page.items)["items"]} == set(ATTACKS)
     for path in (run / "report" / "report.md", run / "export" / "README.md"):
         assert "<script" not in path.read_text(encoding="utf-8").replace("\\<", "")
     rows = sources.lines(run / "eval" / "tuned.predictions.jsonl")
