@@ -74,24 +74,15 @@ def settle(
         for who, rows in everything.items():
             found["models"][who] |= deciding.extras(config.task, rows)
         found["subgroups"] = breakdown.subgroups(test, deployed, config.evaluate.subgroups)
-        look = {
-            "test_sha256": key,
-            "rule_sha256": verdict["rule_sha256"],
-            "answers_sha256": _answers(deployed, generated),
-        }
+        answers = _answers(deployed, generated)
+        look = {"test_sha256": key, "rule_sha256": verdict["rule_sha256"], "answers_sha256": answers}
         looks.refuse_second(history, config.evaluate.sealed, look["rule_sha256"], look["answers_sha256"])
-        more = breakdown.everything(
-            test,
-            deployed,
-            generated,
-            config.evaluate,
-            baseline=comparison.to_be_replaced(config.evaluate, baseline),
-            validation=validation,
-        )
+        rival = comparison.to_be_replaced(config.evaluate, baseline)
+        more = breakdown.everything(test, deployed, generated, config.evaluate, baseline=rival, validation=validation)
         run.write_json(run.metrics, more)
         run.write_json(run.comparison, found)
-        name = run.root.name
-        looks.append(root, run.file_mode, run=name, **look, verdict=verdict["verdict"], sealed=config.evaluate.sealed)
+        entry = look | {"run": run.root.name, "verdict": verdict["verdict"], "sealed": config.evaluate.sealed}
+        looks.append(root, run.file_mode, **entry)
     return found
 
 
