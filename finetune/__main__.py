@@ -16,7 +16,7 @@ VERBS = {
     "show": "show recipes|models|adapters|tasks|baselines [NAME]: what there is, one line each; NAME in detail",
     "plan": "plan RUN|recipe=NAME|n=N [disagreement=0.1] [margin=0.03] [groups_of=1] [icc=0.1] [power=0.8]: "
     "what a test set can show, before anything is spent",
-    "predict": "predict RUN --images PATH [--question TEXT]: the tuned model on new images, as JSON lines",
+    "predict": "predict RUN --images PATH [--question TEXT] [KEY=VALUE]...: the tuned model on new images",
     "record": "record recipe=... baseline=... [--shareable]: asks the baseline once and writes a recorded pack",
     "curve": "curve recipe=NAME [KEY=VALUE]...: would more photographs help? The metric at growing shares",
     "verify": "verify RUN: checks every hash and the audit chain of a run, and recomputes every number",

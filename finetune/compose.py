@@ -128,8 +128,8 @@ def to_yaml(config: Config) -> str:
     return text
 
 
-def from_yaml(file: Path) -> Config:
-    """Reads a run's `config.yaml` back.
+def from_yaml(file: Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads a run's `config.yaml` back, with `KEY=VALUE` on top.
 
     Raises:
         ConfigError: there is none, or it does not fit the schema.
@@ -137,9 +137,16 @@ def from_yaml(file: Path) -> Config:
     if not file.is_file():
         raise ConfigError(f"{file.parent} is not a run: it has no {file.name}. Give the folder that a run printed.")
     found: list[str] = []
-    config = convert(_read_yaml(file, found), Config, "", found)
+    tree = _read_yaml(file, found)
+    for override in (_parse(text, found) for text in overrides):
+        if override is not None:
+            _apply(tree, override.key_or_group, override.value(), found)
+    config = convert(tree, Config, "", found)
+    if overrides and isinstance(config, Config):
+        found += problems(config)
     if found or not isinstance(config, Config):
-        raise ConfigError(f"{file} does not fit this version:\n  " + "\n  ".join(found))
+        told = f"{file} with {' '.join(overrides)} is refused" if overrides else f"{file} does not fit this version"
+        raise ConfigError(f"{told}:\n  " + "\n  ".join(found))
     return config
 
 

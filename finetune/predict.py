@@ -1,8 +1,9 @@
-"""`python -m finetune predict RUN --images PATH`: the tuned model of a finished run on new images.
+"""`python -m finetune predict RUN --images PATH [KEY=VALUE]...`: the tuned model of a finished run on new images.
 
 One JSON object an image on standard output: `path` (as given), `text`, `answer`, `outcome`, `probabilities`, `seconds`.
 Nobody knows the right answer of a new image, so `outcome` is null where there is an answer, else why there is none:
-`unparsed` or `truncated`.
+`unparsed` or `truncated`. KEY=VALUE replaces a setting of the run that says where or how to answer, such as
+`hardware.device=cpu`, `evaluate.batch_size=1`, `evaluate.threshold=0.3` or `model.path=FOLDER`.
 """
 
 import argparse
@@ -22,6 +23,9 @@ from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example, Mode, Prediction
 from finetune.rundir import Json, RunDir
 
+MAY_CHANGE = ("hardware.", "model.path", "evaluate.batch_size", "evaluate.positive", "evaluate.threshold")
+"""Beginnings of the keys that may be replaced: everything else is what the adapter was trained with."""
+
 
 class _Parser(argparse.ArgumentParser):
     """Raises our error instead of leaving the process."""
@@ -38,12 +42,17 @@ def run(arguments: list[str]) -> None:
     generation: the labels need not fit it.
 
     Raises:
-        ConfigError: RUN is not a finished run, or it holds one adapter a fold.
+        ConfigError: RUN is not a finished run, it holds one adapter a fold, or a KEY=VALUE is not for `predict`.
         DataError: there is no image, or some could not be read; raised after all others were answered.
     """
-    given = _parser().parse_args(arguments)
+    given = _parser().parse_intermixed_args(arguments)
     run_dir = RunDir(given.run)
-    config = compose.from_yaml(run_dir.config_file)
+    if fixed := [text for text in given.overrides if not text.startswith(MAY_CHANGE)]:
+        free = ", ".join(f"{name}*" if name.endswith(".") else name for name in MAY_CHANGE)
+        raise ConfigError(
+            f"{', '.join(fixed)}: it was trained with what its config.yaml says. predict takes {free} as KEY=VALUE."
+        )
+    config = compose.from_yaml(run_dir.config_file, given.overrides)
     if config.data.folds:
         raise ConfigError(
             f"{given.run} trained {config.data.folds} adapters, one a fold, to measure and not to deploy. "
@@ -65,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m finetune predict", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("run", metavar="RUN", type=Path, help="directory of a finished run")
+    parser.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help="replaces a setting of the run, see above")
     parser.add_argument("--images", metavar="PATH", type=Path, required=True, help="an image or a folder of images")
     parser.add_argument("--question", metavar="TEXT", help="ask this instead of the question that was trained")
     return parser

@@ -122,7 +122,7 @@ def test_folds_have_no_single_adapter(built):
     [
         (["run"], "--images"),
         (["--images", "x"], "RUN"),
-        (["run", "--images", "x", "--questoin", "y"], "unrecognized arguments: --questoin y"),
+        (["run", "--images", "x", "--questoin", "y"], "unrecognized arguments: --questoin"),
         (["run", "--image", "x"], "--images"),
     ],
 )
@@ -130,6 +130,28 @@ def test_wrong_arguments_are_a_users_error(arguments, problem):
     with pytest.raises(ConfigError, match=problem) as caught:
         predict.run(arguments)
     assert "usage: python -m finetune predict" in str(caught.value)
+
+
+def test_settings_of_the_run_may_be_replaced(built, capsys):
+    """As if it had been judged at that point: scratch as soon as it is likely at all."""
+    file = built.parent / "images" / "scratch" / "01.png"
+    more = ["evaluate.positive=scratch", "evaluate.threshold=0.000000001", "evaluate.batch_size=1"]
+    predict.run([str(built), "--images", str(file), *more])
+    assert rows(capsys)[0]["answer"] == "scratch"
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("task.question=What?", r"task\.question=What\?: it was trained with what its config\.yaml says"),
+        ("model=smolvlm_256m", "model=smolvlm_256m: it was trained with"),
+        ("evaluate.threshold=2", r"config\.yaml with evaluate\.threshold=2 is refused"),
+        ("hardware.devise=cpu", "hardware.devise"),
+    ],
+)
+def test_settings_that_cannot_be_replaced(built, override, problem):
+    with pytest.raises(ConfigError, match=problem):
+        predict.run([str(built), override, "--images", "x"])
 
 
 def test_help_describes_the_output(capsys):

@@ -174,7 +174,7 @@ def _mmstar(where: str, row: Row, place: Path) -> Item | str:
 
 
 def _inside(question: str) -> dict[str, str]:
-    """Letter -> text of the options that stand in a question of MMStar; empty where they are not found in order."""
+    """Letter -> text of the options that stand in a question of MMStar; empty where no two are found in order."""
     _, found, rest = question.rpartition("Options:")
     marks: list[re.Match[str]] = []
     for letter in LETTERS if found else "":
@@ -183,6 +183,8 @@ def _inside(question: str) -> dict[str, str]:
         if mark is None:
             break
         marks.append(mark)
+    if len(marks) < 2:  # one choice is no question
+        return {}
     ends = [mark.start() for mark in marks[1:]] + [len(rest)]
     return {LETTERS[n]: rest[mark.end() : ends[n]].strip(" ,\n") for n, mark in enumerate(marks)}
 
