@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from data_adapters import _boxes, _files, _written
-from data_adapters.image_folder import group_rule
+from data_adapters.image_folder import group_of, group_rule
 from finetune import pixels
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example, ImageRef
@@ -213,7 +213,7 @@ def _group(shard: str, key: str, fields: dict[str, Any], options: Options) -> st
     kind, _, rest = options.group.partition(":")
     if kind == "json":
         return _field(fields, rest)
-    match = re.search(rest, key)
-    if match is None:
+    group = group_of(re.compile(rest), key)
+    if group is None:
         raise DataError(f"data.group={options.group} does not match its key")
-    return match.group(1) if match.re.groups else match.group()
+    return group
