@@ -125,14 +125,15 @@ def raise_if_denied() -> None:
 
 
 _SENDS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
-_LOOKUPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
+_LOOKUPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo"})
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     if event in _SENDS and arguments[0].family != socket.AF_UNIX:
         address = arguments[1]
     elif event in _LOOKUPS:
-        address = (*arguments, "name lookup")[:2]
+        named = arguments[0] if event == "socket.getnameinfo" else arguments
+        address = (*named, "name lookup")[:2]
     else:
         return
     if address is not None and not _is_local(address[0]):  # without an address it goes where `connect` was allowed to

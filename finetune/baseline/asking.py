@@ -1,6 +1,7 @@
 """One question at a time: from the cache, or over the wire with bounded retries, a rate, a budget and a ledger."""
 
 import asyncio
+import datetime
 import email.utils
 import hashlib
 import json
@@ -123,7 +124,8 @@ class Asker:
         )
         if limit != "unmetered" and sum(costs) + max(costs, default=0.0) > limit:
             raise EgressError(f"budget reached: {sum(costs):.4f} of max_cost {limit:g} are spent. {told}")
-        if len(self.ledger.images | set(request.images)) > self._policy.max_images:
+        fresh = set(request.images) - self.ledger.images
+        if len(self.ledger.images) + len(fresh) > self._policy.max_images:
             raise EgressError(f"budget reached: max_images {self._policy.max_images} pictures have left. {told}")
 
     def _pace(self) -> None:
@@ -270,8 +272,10 @@ def retry_after_s(headers: dict[str, str], now_s: float) -> float | None:
     if told.isdecimal():
         return float(told)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(told).timestamp() - now_s)
-    except ValueError:
+        date = email.utils.parsedate_to_datetime(told)
+        date = date if date.tzinfo else date.replace(tzinfo=datetime.UTC)  # the obsolete form names no zone
+        return max(0.0, date.timestamp() - now_s)
+    except (ValueError, OverflowError):
         return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from finetune import dataset, runner
 from finetune.baseline import live, pictures, prices
-from finetune.baseline.prompts import Request
+from finetune.baseline.prompts import Request, Setup
 from finetune.config import Config
 from finetune.rundir import Json, RunDir
 
@@ -25,27 +25,27 @@ def told(config: Config, overrides: Sequence[str]) -> str:
     labels, root = dataset.labels(run), dataset.image_root(config, run)
     planned = live.plan(config, run, labels)
     parts = run.parts(config.data.folds)
-    pairs = [(planned.setups[part.name][0], example) for part in parts for example in planned.tests[part.name]]
+    pairs = [(_longest(planned.setups[part.name]), one) for part in parts for one in planned.tests[part.name]]
     for part in parts:
         setups = planned.setups[part.name]
         if len(setups) > 1:
             pairs += [(setup, example) for setup in setups for example in dataset.read_split(part.split("val"))]
-    count, size, tokens = 0, 0, [0, 0]
+    count, size, text_tokens = 0, 0, 0
+    seen: list[int | None] = []
     shown: Request | None = None
     for setup, example in pairs:
         sent = pictures.of(example, root, config.baseline.max_side)
         asked = live.request(config, labels, None, setup, example, sent, root)
         shown = shown or asked
         count, size = count + 1, size + len(json.dumps(_body(asked)))
-        tokens[0] += sum(len(turn.text) for turn in asked.turns) // CHARACTERS_A_TOKEN
-        seen = [prices.picture_tokens(config.baseline, one.size) for turn in asked.turns for one in turn.pictures]
-        tokens[1] += -(10**12) if None in seen else sum(one for one in seen if one is not None)
+        text_tokens += sum(len(turn.text) for turn in asked.turns) // CHARACTERS_A_TOKEN
+        seen += [prices.picture_tokens(config.baseline, one.size) for turn in asked.turns for one in turn.pictures]
     lines = [
         f"Nothing was sent. This is what baseline={config.baseline.kind} would send for {config.baseline.model}:",
         f"requests: {count}",
         f"different pictures: {planned.pictures}",
         f"bytes: {size}",
-        f"price: {_price(config, count, tokens[0], tokens[1])}",
+        f"price: {_price(config, count, text_tokens, seen)}",
         f"data set, as a policy file may name it: {' or '.join(live.tags(config, run))}",
         "the first request, its pictures left out:",
         json.dumps(_elided(shown), indent=2, ensure_ascii=False) if shown else "none",
@@ -53,18 +53,23 @@ def told(config: Config, overrides: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def _longest(setups: Sequence[Setup]) -> Setup:
+    """The way of asking that sends most, since nobody knows yet which will be chosen."""
+    return max(setups, key=lambda setup: (len(setup.shots), len(setup.prompt or "")))
+
+
 def _body(asked: Request) -> Json:
     return {"model": asked.model, "messages": asked.messages(), **asked.options}
 
 
-def _price(config: Config, count: int, text_tokens: int, picture_tokens: int) -> str:
-    if picture_tokens < 0:
+def _price(config: Config, count: int, text_tokens: int, picture_tokens: Sequence[int | None]) -> str:
+    known = [tokens for tokens in picture_tokens if tokens is not None]
+    if len(known) < len(picture_tokens):
         return f"unknown: nobody published how many tokens a picture takes at {prices.provider(config.baseline)!r}"
-    longest = count * config.baseline.max_tokens
-    cost = prices.cost(config.baseline, None, text_tokens + picture_tokens, longest)
+    read, longest = text_tokens + sum(known), count * config.baseline.max_tokens
+    cost = prices.cost(config.baseline, None, read, longest)
     if cost is None:
         return f"unknown: {config.baseline.model} is on no price list known here"
-    read = text_tokens + picture_tokens
     return f"at most about {cost:.2f} US dollars (an estimate: {read} tokens in, up to {longest} out)"
 
 

@@ -23,6 +23,7 @@ _GEMINI: dict[str, Outcome] = {
 }
 _FILTER_CODES = ("content_filter", "content_policy_violation", "responsibleaipolicyviolation")
 _QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+_TOO_LONG = ("context_length_exceeded", "context length", "context window")
 _KEY_WORDS = ("api_key_invalid", "api key not valid", "invalid x-api-key", "invalid_api_key")
 
 ALIASES = {
@@ -94,9 +95,9 @@ def _openai(raw: Json) -> Reply:
         text=declined or content,
         withheld="refused" if declined else _OPENAI.get(detail),
         detail="refusal" if declined else detail,
-        model=raw.get("model"),
-        input_tokens=usage.get("prompt_tokens"),
-        output_tokens=usage.get("completion_tokens"),
+        model=_model(raw.get("model")),
+        input_tokens=_tokens(usage.get("prompt_tokens")),
+        output_tokens=_tokens(usage.get("completion_tokens")),
     )
 
 
@@ -106,9 +107,9 @@ def _anthropic(raw: Json) -> Reply:
         text="".join(block["text"] for block in raw["content"] if block["type"] == "text"),
         withheld=_ANTHROPIC.get(detail),
         detail=detail,
-        model=raw.get("model"),
-        input_tokens=usage.get("input_tokens"),
-        output_tokens=usage.get("output_tokens"),
+        model=_model(raw.get("model")),
+        input_tokens=_tokens(usage.get("input_tokens")),
+        output_tokens=_tokens(usage.get("output_tokens")),
     )
 
 
@@ -117,17 +118,25 @@ def _gemini(raw: Json) -> Reply:
     blocked = (raw.get("promptFeedback") or {}).get("blockReason")
     detail = blocked or (candidates[0].get("finishReason") or "" if candidates else "no candidate")
     parts = (candidates[0].get("content") or {}).get("parts") or [] if candidates else []
-    output = usage.get("candidatesTokenCount")
-    if output is not None:
-        output += usage.get("thoughtsTokenCount") or 0  # billed as output
+    counts = [_tokens(usage.get(name)) for name in ("candidatesTokenCount", "thoughtsTokenCount")]  # both are billed
+    known = [count for count in counts if count is not None]
     return Reply(
         text="".join(part.get("text", "") for part in parts if not part.get("thought")),
         withheld="filtered" if blocked else _GEMINI.get(detail),
         detail=detail,
-        model=raw.get("modelVersion"),
-        input_tokens=usage.get("promptTokenCount"),
-        output_tokens=output,
+        model=_model(raw.get("modelVersion")),
+        input_tokens=_tokens(usage.get("promptTokenCount")),
+        output_tokens=sum(known) if known else None,
     )
+
+
+def _tokens(value: object) -> int | None:
+    """A count of tokens, or None where a server says anything else."""
+    return value if type(value) is int and value >= 0 else None
+
+
+def _model(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def read_error(status: int, raw: Json | None, sent: Iterable[str]) -> Refusal:
@@ -138,9 +147,10 @@ def read_error(status: int, raw: Json | None, sent: Iterable[str]) -> Refusal:
         raw: the body, where it is a JSON object.
         sent: names of the optional parameters that were sent, any of which a 400 may name.
     """
-    error = (raw or {}).get("error") or {}
+    whole = raw or {}
+    error = whole.get("error") or whole  # vLLM has had the fields bare; FastAPI says `detail`
     told = error if isinstance(error, dict) else {"message": str(error)}
-    message = str(told.get("message") or f"HTTP {status}")[:500]
+    message = str(told.get("message") or told.get("detail") or f"HTTP {status}")[:500]
     folded = str(told).casefold()
     kind: Kind = "item" if status in (400, 413, 422) else "stop"
     if status in (401, 403) or any(word in folded for word in _KEY_WORDS):
@@ -157,6 +167,8 @@ def read_error(status: int, raw: Json | None, sent: Iterable[str]) -> Refusal:
 def _of_one_item(message: str, folded: str, sent: Iterable[str]) -> Refusal:
     if any(code in folded for code in _FILTER_CODES):
         return Refusal("filtered", message)
+    if any(words in folded for words in _TOO_LONG):  # names max_tokens too, which is not what is wrong
+        return Refusal("item", message)
     for name in sent:
         if any(re.search(rf"\b{re.escape(alias)}\b", folded) for alias in ALIASES.get(name, (name.casefold(),))):
             return Refusal("parameter", message, name)

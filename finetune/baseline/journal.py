@@ -80,7 +80,7 @@ def verify(path: Path) -> list[Json]:
     entries = list(read_jsonl(path)) if path.exists() else []
     previous = START
     for number, entry in enumerate(entries):
-        if entry.get("seq") != number or entry.get("previous") != previous:
+        if not isinstance(entry, dict) or (entry.get("seq"), entry.get("previous")) != (number, previous):
             raise IntegrityError(f"{path} entry {number}: the chain is broken; the record of what left was altered.")
         previous = canonical_digest(entry)
     return entries

@@ -20,6 +20,9 @@ from finetune.rundir import Json, Part, RunDir, sha256_file
 
 REAL_TIME = Clock()
 
+_OURS = ("model", "messages", "stream", "n")
+"""What a request says beside its parameters."""
+
 
 def identity(config: Config, run: RunDir) -> Json:
     """What the predictions depend on: how the baseline is asked, not who permits it or how patiently."""
@@ -198,6 +201,17 @@ def check(config: Config) -> None:
         raise ConfigError("baseline=openai_compatible needs baseline.base_url, such as http://localhost:8000/v1")
     if min(baseline.shots, default=0) < 0 or baseline.rate_per_min < 1 or baseline.retries < 0:
         raise ConfigError("baseline.shots and baseline.retries must be 0 or more, baseline.rate_per_min 1 or more.")
+    if (
+        baseline.max_tokens < 1
+        or not baseline.timeout_s > 0
+        or (baseline.max_side is not None and baseline.max_side < 1)
+    ):
+        raise ConfigError("baseline.max_tokens and baseline.max_side must be 1 or more, baseline.timeout_s above 0.")
+    ours = [name for name in _OURS if name in baseline.parameters]
+    if ours:
+        raise ConfigError(
+            f"baseline.parameters: {', '.join(ours)} cannot be set; one whole reply to our own question is read."
+        )
 
 
 def about(config: Config, asked: Questioner, given: Policy) -> Json:

@@ -7,6 +7,7 @@ of the pixels sent; gold, group and question stay home, so it can be replayed on
 import hashlib
 import hmac
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -90,11 +91,7 @@ def read(folder: Path) -> Pack:
     """
     if not (folder / ABOUT).is_file() or not (folder / ROWS).is_file():
         raise ConfigError(f"baseline.path: {folder} is no recorded pack; expected {ABOUT} and {ROWS} in it.")
-    about = read_json(folder / ABOUT)
-    missing = [key for key in ABOUT_KEYS if key not in about]
-    if missing or about["schema"] != SCHEMA:
-        what = f"lacks {', '.join(missing)}" if missing else f"has schema {about['schema']!r}, expected {SCHEMA}"
-        raise IntegrityError(f"{folder / ABOUT} {what}; record the pack again with this version.")
+    about = _about(folder / ABOUT)
     rows = tuple(read_jsonl(folder / ROWS))
     shareable = about.get("shareable") is True
     for number, row in enumerate(rows, 1):
@@ -107,6 +104,26 @@ def read(folder: Path) -> Pack:
     if doubled:
         raise IntegrityError(f"{folder / ROWS} holds {len(doubled)} ids more than once: {some(doubled)}.")
     return pack
+
+
+def _about(file: Path) -> Json:
+    about = read_json(file)
+    if not isinstance(about, dict):
+        raise IntegrityError(f"{file} is no JSON object; record the pack again with this version.")
+    missing = [key for key in ABOUT_KEYS if key not in about]
+    what = f"lacks {', '.join(missing)}" if missing else ""
+    if not missing and about["schema"] != SCHEMA:
+        what = f"has schema {about['schema']!r}, expected {SCHEMA}"
+    elif not missing and not _is_side(about["pixel_policy"]):
+        what = "has a pixel_policy without max_side, in pixels or null"
+    if what:
+        raise IntegrityError(f"{file} {what}; record the pack again with this version.")
+    return about
+
+
+def _is_side(policy: object) -> bool:
+    side = policy.get("max_side", 0) if isinstance(policy, dict) else 0
+    return side is None or (type(side) is int and side > 0)
 
 
 def write(
@@ -156,19 +173,27 @@ def key_check(key: bytes) -> str:
 
 
 def _check_row(folder: Path, number: int, row: Json, keys: Sequence[str]) -> None:
-    missing = [key for key in keys if key not in row]
+    missing = [key for key in keys if key not in row] if isinstance(row, dict) else list(keys)
     if missing:
         raise IntegrityError(f"{folder / ROWS} line {number} lacks {', '.join(missing)}.")
-    outcomes = (None, *WITHHELD) if "item" in keys else OUTCOMES
-    if (
-        not isinstance(row["text"], str)
-        or row["outcome"] not in outcomes
-        or not isinstance(row["seconds"], int | float)
-    ):
+    strange = [key for key in (keys[0], "text", "model") if not isinstance(row[key], str)]
+    usage = row.get("usage") or {}
+    if not isinstance(usage, dict) or not all(_is_amount(value) for value in usage.values()):
+        strange.append("usage")
+    if strange:
         raise IntegrityError(
-            f"{folder / ROWS} line {number}: text, outcome or seconds are none of a reply "
-            f"({json.dumps(row['outcome'])}); record the pack again."
+            f"{folder / ROWS} line {number}: {', '.join(strange)} are none of a reply; record the pack again."
         )
+    outcomes = (None, *WITHHELD) if "item" in keys else OUTCOMES
+    if row["outcome"] not in outcomes or not _is_amount(row["seconds"]):
+        raise IntegrityError(
+            f"{folder / ROWS} line {number}: outcome or seconds are none of a reply "
+            f"({json.dumps(row['outcome'])}, {row['seconds']}); record the pack again."
+        )
+
+
+def _is_amount(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and value >= 0  # type: ignore[arg-type]
 
 
 def check_untouched(pack: Pack) -> None:

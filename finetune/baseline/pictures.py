@@ -1,8 +1,6 @@
 """What leaves of an image: pixels encoded anew, and nothing else. No EXIF, no text chunk, no file name."""
 
-import hashlib
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,8 +79,3 @@ def of(example: Example, root: Path, max_side: int | None) -> Sent:
     """
     images = [pixels.load(root, ref) for ref in example.images]
     return Sent(tuple(encode(image, max_side) for image in images), pixels.digest(images))
-
-
-def digest(pictures: Sequence[Picture]) -> str:
-    """One digest over the pixels of several pictures, in order."""
-    return hashlib.sha256("".join(picture.sha256 for picture in pictures).encode()).hexdigest()

@@ -1,11 +1,13 @@
 """The policy file: who permitted what to leave, to which endpoint, until when. Without it nothing opens a socket."""
 
 import datetime
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import yaml
 
@@ -21,6 +23,7 @@ LIVE = ("openai_compatible", "any_llm")
 """Kinds of baseline that ask over a network."""
 
 _PORTS = {"http": 80, "https": 443}
+_EXPECTED = "expected https://HOST/PATH or http://HOST:PORT/PATH."
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,14 @@ def address(url: str) -> tuple[str, int]:
     Raises:
         EgressError: it is none of http or https.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise EgressError(f"{url!r} is no endpoint; expected https://HOST/PATH or http://HOST:PORT/PATH.")
-    return parts.hostname, parts.port or _PORTS[parts.scheme]
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise EgressError(f"{url!r} is no endpoint ({error}); {_EXPECTED}") from error
+    if parts.scheme not in _PORTS or not host or port == 0:
+        raise EgressError(f"{url!r} is no endpoint; {_EXPECTED}")
+    return host, port or _PORTS[parts.scheme]
 
 
 def asks(config: Config) -> bool:
@@ -124,7 +131,24 @@ def _problems(policy: Policy) -> list[str]:
         found.append(f"expires: got {policy.expires!r}, expected YYYY-MM-DD")
     if not policy.approver.strip():
         found.append("approver: is empty; a person permits this")
+    return [*found, *_limit_problems(policy)]
+
+
+def _limit_problems(policy: Policy) -> list[str]:
+    """Limits that would limit nothing: every comparison with NaN is false, and a negative price earns money."""
+    found = []
+    if policy.max_images < 1:
+        found.append(f"max_images: got {policy.max_images}, expected 1 or more")
+    if policy.max_cost != "unmetered" and not _is_amount(policy.max_cost):
+        found.append(f"max_cost: got {policy.max_cost}, expected an amount or unmetered")
+    given = policy.prices
+    if given is not None and not (_is_amount(given.input_per_million) and _is_amount(given.output_per_million)):
+        found.append(f"prices: got {given.input_per_million} and {given.output_per_million}, expected amounts")
     return found
+
+
+def _is_amount(value: float) -> bool:
+    return math.isfinite(value) and value >= 0
 
 
 def _config_problems(config: Config, policy: Policy) -> list[str]:
@@ -140,11 +164,19 @@ def _config_problems(config: Config, policy: Policy) -> list[str]:
 
 
 def covers(endpoint: str, url: str) -> bool:
-    """Whether a URL lies at or below an endpoint: same scheme, host and port, and its path."""
+    """Whether a URL lies at or below an endpoint: same scheme, host and port, and its path, without a way up.
+
+    What is no http or https URL covers nothing and is covered by nothing.
+    """
+    try:
+        here, there = address(endpoint), address(url)
+    except EgressError:
+        return False
     own, other = urlsplit(endpoint), urlsplit(url)
     base = own.path.rstrip("/")
     below = other.path == base or other.path.startswith(f"{base}/")
-    return own.scheme == other.scheme and address(endpoint) == address(url) and below
+    climbs = ".." in re.split(r"[/\\]", unquote(other.path))  # `/v1/../admin`, as a server may read it
+    return own.scheme == other.scheme and here == there and below and not climbs
 
 
 def check_data(policy: Policy, tags: Sequence[str], images: int) -> None:

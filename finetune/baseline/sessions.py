@@ -21,7 +21,7 @@ def secret(baseline: BaselineConfig) -> str | None:
     """The key, from the environment variable that `baseline.api_key_env` names; None where none is named.
 
     Raises:
-        ConfigError: the variable is not set, or any_llm is given none.
+        ConfigError: the variable is not set or holds what no header can, or any_llm is given none.
     """
     name = baseline.api_key_env
     if name is None:
@@ -30,9 +30,12 @@ def secret(baseline: BaselineConfig) -> str | None:
                 "baseline=any_llm needs baseline.api_key_env: the NAME of the variable that holds the key."
             )
         return None
-    if not os.environ.get(name):
+    key = os.environ.get(name, "").strip()  # files of secrets end in a line break
+    if not key:
         raise ConfigError(f"baseline.api_key_env: the environment variable {name} is not set or empty.")
-    return os.environ[name]
+    if not (key.isascii() and key.isprintable()) or " " in key:  # the error of a library would show it
+        raise ConfigError(f"baseline.api_key_env: {name} holds characters that no key has, such as a space.")
+    return key
 
 
 def connect(
