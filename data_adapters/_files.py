@@ -78,7 +78,7 @@ def table(root: Path, file: str, columns: Sequence[str | None]) -> Iterator[tupl
             else:
                 yield where, row
     except csv.Error as error:
-        raise DataError(f"{file} line {reader.line_num} cannot be read: {error}.") from error
+        raise DataError(f"{file} line {reader.reader.line_num} cannot be read: {error}.") from error
 
 
 def parse_json(text: str) -> Any:
@@ -143,7 +143,7 @@ def files_by_key(root: Path, below: str, suffix: str) -> dict[str, str]:
     place = inside(root, below)
     found = {}
     for parent, folders, names in os.walk(place):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if name.lower().endswith(suffix) and not name.startswith("."):
                 relative = (Path(parent) / name).relative_to(place).as_posix()
