@@ -42,15 +42,14 @@ def rows(file: Path, sheet: str | None) -> Iterator[tuple[int, list[Any]]]:
         raise DataError(f"{file.name}: Excel files need openpyxl: pip install 'onsite-vlm[excel]'.") from error
     try:
         _check_size(file)
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
-        try:
+        with file.open("rb") as handle:  # openpyxl leaves its own open where the workbook is damaged
+            book = openpyxl.load_workbook(handle, read_only=True, data_only=True, keep_links=False)
             for number, cells in enumerate(_sheet(book, file, sheet).iter_rows(), 1):
                 values = [_value(cell.value, cell.data_type, number) for cell in cells]
                 while values and values[-1] is None:
                     values.pop()
                 if values:
                     yield number, values
-        finally:
             book.close()
     except _DAMAGED as error:
         raise DataError(f"{file.name} cannot be read as an Excel workbook: {error}.") from error
