@@ -4,10 +4,12 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from finetune.example import Example, Prediction
-from finetune.rundir import Json, RunDir
+from finetune.rundir import RunDir, read_jsonl
 
 
 class Partial:
@@ -27,7 +29,7 @@ class Partial:
         self.run, self.path = run, path
         run.make(path.parent)
         if not self._is_of(identity):
-            run.write_text(path, json.dumps({"identity": identity}) + "\n")
+            run.write_text(path, _head(identity).decode())
         self.ids = [rows[0].id for rows in self.read()]
 
     def _is_of(self, identity: str) -> bool:
@@ -41,8 +43,8 @@ class Partial:
                     break
                 whole += len(line)
             handle.seek(0)
-            head: Json = json.loads(handle.readline() or b"{}")
-        return head.get("identity") == identity
+            first = handle.readline()
+        return first == _head(identity)  # bytes, since a power cut may leave anything
 
     def left(self, examples: Sequence[Example]) -> Sequence[Example]:
         """Those of `examples` without an answer yet; where the file holds others than their beginning, all of them."""
@@ -65,8 +67,15 @@ class Partial:
                     os.fsync(handle.fileno())
 
     def read(self) -> Iterator[tuple[Prediction, ...]]:
-        """The answers of each example, in order, one example at a time."""
-        with self.path.open(encoding="utf-8") as handle:
-            next(handle)
-            for line in handle:
-                yield tuple(Prediction(**row) for row in json.loads(line))
+        """The answers of each example, in order, one example at a time.
+
+        Raises:
+            IntegrityError: a line is not JSON; names the line.
+        """
+        lines: Iterator[Any] = read_jsonl(self.path)
+        for rows in islice(lines, 1, None):
+            yield tuple(Prediction(**row) for row in rows)
+
+
+def _head(identity: str) -> bytes:
+    return json.dumps({"identity": identity}).encode() + b"\n"

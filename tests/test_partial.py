@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from training import micro
 
-from finetune.example import Prediction
+from finetune.errors import IntegrityError
+from finetune.example import Example, Prediction
 from finetune.partial import Partial
 from finetune.rundir import RunDir
 
-EXAMPLES = [micro.example(number) for number in range(5)]
+EXAMPLES = [Example(f"e{number}", (), "no", f"g{number}") for number in range(5)]
 
 
 def said(example, text="no"):
@@ -70,3 +70,28 @@ def test_what_was_said_before_a_failure_is_kept(opened):
     with pytest.raises(RuntimeError, match="no power"):
         opened().extend(failing(), 10)
     assert opened().left(EXAMPLES) == EXAMPLES[1:]
+
+
+@pytest.mark.parametrize("first", [b"\0\0\0\n", b"[]\n", b"7\n", b"\xff\n", b"\n", b""])
+def test_what_a_power_cut_left_begins_anew(opened, tmp_path, first):
+    path = RunDir(tmp_path).partial("tuned", "", "test")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(first)
+    assert opened().left(EXAMPLES) == EXAMPLES
+    opened().extend([said(EXAMPLES[0])], 1)
+    assert opened().left(EXAMPLES) == EXAMPLES[1:]
+
+
+def test_a_line_in_the_middle_that_is_none_is_named(opened):
+    first = opened()
+    first.extend((said(example) for example in EXAMPLES[:3]), 1)
+    lines = first.path.read_bytes().splitlines(keepends=True)
+    first.path.write_bytes(b"".join([*lines[:2], b"\0\0\n", *lines[3:]]))
+    with pytest.raises(IntegrityError, match="line 3 is not JSON"):
+        opened()
+
+
+@pytest.mark.parametrize("text", ["", "a\nb", "\u2028", '"', "\U0001f9ea"])
+def test_any_text_stays_one_line(opened, text):
+    opened().extend([said(EXAMPLES[0], text)], 1)
+    assert list(opened().read()) == [said(EXAMPLES[0], text)]

@@ -193,7 +193,7 @@ def _check_row(folder: Path, number: int, row: Json, keys: Sequence[str]) -> Non
 
 
 def _is_amount(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and value >= 0  # type: ignore[arg-type]
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
 def check_untouched(pack: Pack) -> None:
