@@ -86,17 +86,26 @@ def examples(config: Config, images: Path) -> Iterator[Example | BadRow]:
     adapter = named.load("adapter", config.data.adapter)
     relabel, kind = relabelling(config.data), named.load("task", config.task.kind)
     for item in adapter.read(source_path(config.data), options(config.data), images):
-        yield item if isinstance(item, BadRow) else _checked(item, relabel, kind, config.task)
+        row = item if isinstance(item, BadRow) else _checked(item, relabel, kind, config.task)
+        yield _writable(row) if isinstance(row, BadRow) else row
+
+
+def _writable(bad: BadRow) -> BadRow:
+    """Names of files whose bytes are not UTF-8 are spelled out: no record could hold them."""
+    return BadRow(*(text if _is_utf8(text) else ascii(text) for text in (bad.row, bad.path, bad.reason)))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_text(example: Example) -> bool:
     """Whether all of it can be written as UTF-8: JSON may spell half a surrogate pair, which is no character."""
-    try:
-        to_line(example).encode()
-        (example.split or "").encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return _is_utf8(to_line(example)) and _is_utf8(example.split or "")
 
 
 def _checked(example: Example, relabel: dict[str, str], kind: ModuleType, task: TaskConfig) -> Example | BadRow:
