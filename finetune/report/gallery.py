@@ -14,13 +14,13 @@ from finetune.example import Example
 from finetune.rundir import Json
 
 MOST_PICTURES = 500
-MOST_BYTES = 10_000_000
+MOST_BYTES = 8_000_000
 """Of all thumbnails together, as text in the page."""
 MOST_TEXT = 2_500_000
 """Characters of replies in the page; with many items each is cut shorter."""
 SIDE_PX = 224
 """Longest side of a thumbnail."""
-QUALITIES = (72, 45, 20, 10)
+QUALITIES = (72, 45, 20, 10, 3)
 """Of a thumbnail; the next one is tried where a picture takes more than its share of `MOST_BYTES`, as noise does."""
 KINDS = {
     "broken": "Tuned wrong, base right",
