@@ -6,8 +6,8 @@ from typing import Literal
 Role = Literal["system", "user", "assistant"]
 Outcome = Literal["correct", "wrong", "unparsed", "refused", "filtered", "api_error", "truncated"]
 Mode = Literal["score", "score_mean", "score_prior", "generate"]
-"""How an answer is got: the label of the largest log-probability (summed; per token; less what it has without an image),
-or text that the model writes. Questions with open answers are answered by text in every mode.
+"""How an answer is got: the label of the largest log-probability (summed; per token; less what it has without an
+image), or text that the model writes. Questions with open answers are answered by text in every mode.
 """
 
 
