@@ -187,8 +187,13 @@ def test_the_export_does_not_need_the_report(tmp_path: Path, stages: Stages) -> 
 
 
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupted_run_says_so(tmp_path: Path, stages: Stages, kind: signal.Signals) -> None:
+def test_an_interrupted_run_says_so(
+    tmp_path: Path, stages: Stages, kind: signal.Signals, request: pytest.FixtureRequest
+) -> None:
     stages.fail["train"] = lambda: os.kill(os.getpid(), kind)
+    # A shell that starts the suite in the background leaves SIGINT ignored; a user at a terminal does not.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
     with pytest.raises(InterruptedRun, match="the same command continues"):
         runner.execute(config(tmp_path), [])
     assert read_json(tmp_path / "run" / "run.json")["status"] == "interrupted"
