@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 missing=""
-for pair in chromium:chromium strace:strace pdftoppm:poppler-utils; do # COMMAND:PACKAGE
+for pair in chromium:chromium strace:strace dcmj2pnm:dcmtk; do # COMMAND:PACKAGE
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 if [ -n "$missing" ]; then
