@@ -73,14 +73,14 @@ def _verb(verb: str, rest: list[str], asks_help: bool) -> None:
         print(f"python -m finetune {VERBS[verb]}")
         return
     if verb == "record":
-        from finetune import record
+        from finetune.verbs import record
 
         _enter(*record.way_out(rest))
     elif verb == "curve":
         _enter(*_way_out(rest))
     elif verb != "show":  # which only reads names
         _enter("none")
-    importlib.import_module(f"finetune.{verb}").run(rest)
+    importlib.import_module(f"finetune.verbs.{verb}").run(rest)
     egress.raise_if_denied()
 
 

@@ -191,7 +191,7 @@ def _read_paligemma(text: str) -> list[Placed] | None:
 
 
 def _read_json(text: str) -> list[Placed] | None:
-    from finetune.json_replies import values
+    from finetune.parsing.json_replies import values
 
     lists = [value for value in values(text) if isinstance(value, list | dict)]
     if len(lists) != 1:

@@ -3,8 +3,8 @@
 import re
 
 from finetune import crosscheck_evaluation, named
-from finetune.assertions import ambiguous
 from finetune.config import AUGMENTS, STAGES, Config
+from finetune.parsing.assertions import ambiguous
 
 
 def problems(config: Config) -> list[str]:

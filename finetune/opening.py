@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from finetune import dataset, foreign_adapter, label_scores, models
+from finetune import dataset, foreign_adapter, models
 from finetune.config import Config
+from finetune.evaluation import label_scores
+from finetune.evaluation.rivals import adapter_of
 from finetune.example import Example
 from finetune.models import Loaded
 from finetune.predictors.local import OPEN_TOKENS, LocalPredictor
-from finetune.rivals import adapter_of
 from finetune.rundir import Part, RunDir, sha256_file
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from finetune import comparison
 from finetune.config import DecisionConfig, EvaluateConfig
+from finetune.evaluation import comparison
+from finetune.evaluation.pairing import Test
 from finetune.example import Example, ImageRef, Message, Prediction
-from finetune.pairing import Test
 
 LABELS = ("bad", "good")
 OUTCOMES = {"u": "unparsed", "r": "refused", "f": "filtered", "e": "api_error", "t": "truncated"}

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune import looks
 from finetune.errors import IntegrityError
+from finetune.evaluation import looks
 
 
 def look(rule="r1", answers="a1", sealed=True):

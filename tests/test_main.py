@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from finetune import runner, show
+from finetune import runner
 from finetune.__main__ import main
+from finetune.verbs import show
 
 HEAVY = "torch,transformers,peft,accelerate,scipy,pandas,datasets"
 

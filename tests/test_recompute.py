@@ -9,12 +9,14 @@ import scripted
 import synthetic
 from scripted import answers, asked, every, rule
 
-from finetune import breakdown, comparison, recompute, verify
+from finetune import recompute
 from finetune.errors import IntegrityError
+from finetune.evaluation import breakdown, comparison
 from finetune.recompute import details, headline, verdict
 from finetune.recompute.differences import _compared
 from finetune.recompute.rows import Setting
 from finetune.rundir import RunDir, read_json, read_jsonl
+from finetune.verbs import verify
 
 
 def both(test, models, generated, evaluate, validation=None, fairness=()):

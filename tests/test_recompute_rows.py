@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import answers, asked, rule
 
-from finetune import stats, units
+from finetune import stats
 from finetune.config import TaskConfig
-from finetune.judge import Judge
+from finetune.evaluation import units
+from finetune.evaluation.judge import Judge
 from finetune.recompute import details, differences, formulas
 from finetune.recompute.rows import Setting, decisive
 

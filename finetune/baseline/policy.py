@@ -14,7 +14,7 @@ import yaml
 from finetune.config import Config
 from finetune.convert import to_dataclass
 from finetune.errors import ConfigError, EgressError
-from finetune.rivals import names
+from finetune.evaluation.rivals import names
 
 FIELDS = ("image", "question", "labels", "examples")
 """What may leave: pictures; the question; the labels as a schema; worked examples, which hold training answers."""

@@ -11,8 +11,8 @@ from finetune.baseline.pictures import Picture, Sent
 from finetune.baseline.pictures import of as pictures_of
 from finetune.config import BaselineConfig, TaskConfig
 from finetune.errors import ConfigError
+from finetune.evaluation.judge import Judge
 from finetune.example import Example
-from finetune.judge import Judge
 from finetune.rundir import Json, canonical_digest
 
 ANSWER = "answer"

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import get_args
 
 from finetune.config import TaskConfig
+from finetune.evaluation.judge import Judge
 from finetune.example import Example, Outcome, Prediction
-from finetune.judge import Judge
 from finetune.rundir import Json
 
 WITHHELD: tuple[Outcome, ...] = ("refused", "filtered", "api_error", "truncated")

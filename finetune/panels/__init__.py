@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 
 from finetune import dataset, split
 from finetune.config import Config
+from finetune.evaluation.rivals import adapter_of
 from finetune.example import Example, Prediction
 from finetune.panels import references
 from finetune.panels.item import Item
-from finetune.rivals import adapter_of
 from finetune.rundir import Json, RunDir, canonical_digest, read_json, read_jsonl, sha256_file
 from finetune.tasks import classify
 from finetune.weights import EMBEDDED

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from finetune.config import TaskConfig
+from finetune.evaluation.judge import Judge
 from finetune.example import Example, Prediction
-from finetune.judge import Judge
 from finetune.panels.item import Item
 from finetune.predictors.local import LocalPredictor
 from finetune.tasks import classify

@@ -19,8 +19,8 @@ from tqdm import tqdm
 from finetune import dataset, stats
 from finetune.config import Config
 from finetune.errors import ConfigError, DataError
+from finetune.evaluation.judge import Judge
 from finetune.example import Example, Prediction
-from finetune.judge import Judge
 from finetune.rundir import Json, RunDir, sha256_file
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from finetune import pixels
 from finetune.config import TaskConfig
 from finetune.decoding import Prefix, greedy, prefill
 from finetune.encoding import Encoder
+from finetune.evaluation.judge import Judge
+from finetune.evaluation.label_scores import SCORED, LabelScores, Texts, spellings, undone
 from finetune.example import Example, Mode, Outcome, Prediction
-from finetune.judge import Judge
-from finetune.label_scores import SCORED, LabelScores, Texts, spellings, undone
 from finetune.models import Loaded
 from finetune.rundir import Json
 

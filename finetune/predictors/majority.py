@@ -7,8 +7,8 @@ from pathlib import Path
 
 from finetune import dataset
 from finetune.config import Config
+from finetune.evaluation.judge import Judge, pixels_of
 from finetune.example import Example, Prediction
-from finetune.judge import Judge, pixels_of
 from finetune.rundir import Json, RunDir, sha256_file
 
 

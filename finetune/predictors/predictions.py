@@ -13,9 +13,9 @@ from typing import get_args
 
 from finetune.config import Config
 from finetune.errors import ConfigError, DataError, IntegrityError
+from finetune.evaluation.judge import Judge, pixels_of
+from finetune.evaluation.pairing import ANSWERED, check_ids, some
 from finetune.example import Example, Outcome, Prediction
-from finetune.judge import Judge, pixels_of
-from finetune.pairing import ANSWERED, check_ids, some
 from finetune.rundir import Json, RunDir, read_jsonl, sha256_file
 
 _FAILURES = tuple(name for name in get_args(Outcome) if name not in ANSWERED)

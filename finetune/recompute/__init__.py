@@ -1,6 +1,6 @@
 """Every number of an evaluation once more, from its predictions alone, with formulas of its own.
 
-Nothing here imports `finetune.comparison` or `finetune.stats`: an error in one is not repeated by the other.
+Nothing here imports `finetune.evaluation.comparison` or `finetune.stats`: an error in one is not repeated by the other.
 """
 
 from finetune.recompute.differences import check

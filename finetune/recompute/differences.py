@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from finetune import dataset, rivals
+from finetune import dataset
 from finetune.config import Config
+from finetune.evaluation import rivals
+from finetune.evaluation.judge import Judge
 from finetune.example import Example
-from finetune.judge import Judge
 from finetune.recompute import details, headline, verdict
 from finetune.recompute.rows import Row, Setting
 from finetune.rundir import RunDir, canonical_digest, read_json, read_jsonl

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune import asking, comparison, dataset, judgement, named, panels
+from finetune import dataset, named, panels
 from finetune.config import Config
 from finetune.errors import ConfigError, DataError, IntegrityError
+from finetune.evaluation import asking, comparison, judgement
+from finetune.evaluation.pairing import Test
+from finetune.evaluation.rivals import replaced, rivals
 from finetune.example import Prediction
-from finetune.pairing import Test
 from finetune.panels import fairness
 from finetune.report import words
-from finetune.rivals import replaced, rivals
 from finetune.rundir import Json, Part, RunDir, read_jsonl
 
 

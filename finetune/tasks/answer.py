@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from finetune.assertions import answers, only, spellings
 from finetune.config import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Example, Message, Outcome, Score
-from finetune.refusals import looks_refused
-from finetune.replies import fold, plain, stated
+from finetune.parsing.assertions import answers, only, spellings
+from finetune.parsing.refusals import looks_refused
+from finetune.parsing.replies import fold, plain, stated
 from finetune.scoring.number import Tolerance, right
 from finetune.scoring.text import exact_match
 from finetune.tasks import _seam

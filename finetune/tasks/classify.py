@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from finetune.assertions import ambiguous, answers, only
 from finetune.config import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Example, Message, Outcome, Score
-from finetune.refusals import looks_refused
-from finetune.replies import fold
+from finetune.parsing.assertions import ambiguous, answers, only
+from finetune.parsing.refusals import looks_refused
+from finetune.parsing.replies import fold
 from finetune.tasks import _seam
 from finetune.tasks._seam import complete as complete
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from finetune.config import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Example, Message, Outcome, Score
-from finetune.refusals import looks_refused
-from finetune.replies import without_reasoning
+from finetune.parsing.refusals import looks_refused
+from finetune.parsing.replies import without_reasoning
 from finetune.scoring.text import exact_match
 from finetune.tasks import _seam
 from finetune.tasks._seam import complete as complete

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from finetune import boxes
-from finetune.assertions import spellings
 from finetune.config import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Example, Message, Outcome, Score
-from finetune.refusals import looks_refused
-from finetune.replies import fold, without_reasoning
+from finetune.parsing.assertions import spellings
+from finetune.parsing.refusals import looks_refused
+from finetune.parsing.replies import fold, without_reasoning
 from finetune.tasks import _seam
 from finetune.tasks._seam import no_labels as labels
 from finetune.tasks._seam import open_choices as choices

@@ -8,9 +8,9 @@ from typing import Any
 from finetune.config import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Example, Message, Outcome, Score
-from finetune.json_replies import values
-from finetune.refusals import looks_refused
-from finetune.replies import stated, without_reasoning
+from finetune.parsing.json_replies import values
+from finetune.parsing.refusals import looks_refused
+from finetune.parsing.replies import stated, without_reasoning
 from finetune.tasks import _seam
 from finetune.tasks._seam import complete as complete
 from finetune.tasks._seam import no_labels as labels

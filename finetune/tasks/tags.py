@@ -4,13 +4,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from finetune.assertions import asserted, spellings
 from finetune.config import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Example, Message, Outcome, Score
-from finetune.json_replies import values
-from finetune.refusals import looks_refused
-from finetune.replies import fold, plain, stated
+from finetune.parsing.assertions import asserted, spellings
+from finetune.parsing.json_replies import values
+from finetune.parsing.refusals import looks_refused
+from finetune.parsing.replies import fold, plain, stated
 from finetune.tasks import _seam
 from finetune.tasks._seam import complete as complete
 from finetune.tasks._seam import no_labels as labels

@@ -77,7 +77,7 @@ class Validator:
         import torch
 
         from finetune.decoding import prefill
-        from finetune.label_scores import LabelScores
+        from finetune.evaluation.label_scores import LabelScores
 
         scorer = LabelScores(model, self.encoder, self.config.task.synonyms)
         size = self.config.evaluate.batch_size

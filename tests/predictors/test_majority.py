@@ -6,7 +6,7 @@ from training import micro
 from finetune import pixels
 from finetune.config import TaskConfig
 from finetune.errors import DataError
-from finetune.judge import Judge
+from finetune.evaluation.judge import Judge
 from finetune.predictors import majority
 
 

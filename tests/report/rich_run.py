@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import synthetic
 
-from finetune import breakdown, comparison, compose, dataset
+from finetune import compose, dataset
 from finetune.config import BaselineConfig, Config, DecisionConfig, EvaluateConfig
+from finetune.evaluation import breakdown, comparison
+from finetune.evaluation.pairing import Test
 from finetune.example import Example, Prediction
-from finetune.pairing import Test
 from finetune.rundir import RunDir, canonical_digest
 from finetune.tasks import classify
 

@@ -8,10 +8,11 @@ import pytest
 import synthetic
 from training import micro
 
-from finetune import comparison, pixels
+from finetune import pixels
 from finetune.config import Config, DecisionConfig, EvaluateConfig, ModelConfig, TaskConfig
 from finetune.crosscheck import problems
 from finetune.errors import ConfigError, DataError, IntegrityError
+from finetune.evaluation import comparison
 from finetune.rundir import RunDir, read_json, read_jsonl, sha256_file
 from finetune.stages import evaluate
 

@@ -1,6 +1,6 @@
 import pytest
 
-from finetune.refusals import looks_refused
+from finetune.parsing.refusals import looks_refused
 from finetune.tasks import answer, classify
 
 

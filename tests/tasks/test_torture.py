@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetune import named
-from finetune.replies import fold, without_reasoning
+from finetune.parsing.replies import fold, without_reasoning
 from finetune.tasks import answer, classify, tags
 
 ROWS = [json.loads(line) for line in Path(__file__).with_name("torture.jsonl").read_text("utf-8").splitlines()]

@@ -1,0 +1,61 @@
+import dataclasses
+
+import pytest
+
+from finetune.compose import compose
+from finetune.errors import ConfigError
+from finetune.evaluation import deciding
+from finetune.evaluation.pairing import Test
+from finetune.example import Example, ImageRef, Prediction
+
+GOLDS = ("yes", "right lung", "no")
+EXAMPLES = tuple(Example(str(i), (ImageRef("x.png"),), gold, f"g{i}") for i, gold in enumerate(GOLDS))
+
+
+def config_of(*overrides):
+    return compose(["recipe=defects", "task.labels=[]", "task.synonyms={}", *overrides])
+
+
+def asked(labels=("yes", "no"), task="answer"):
+    return Test(labels, EXAMPLES, ("a", "b", "c"), "accuracy", None, 0, task)
+
+
+def said(answers):
+    return [
+        Prediction(
+            e.id, "", "q", e.target, a or "", a, "correct" if a == e.target else "wrong", None, 0.0, "m", "p", e.group
+        )
+        for e, a in zip(EXAMPLES, answers, strict=True)
+    ]
+
+
+def test_open_answers_stay_out_of_the_verdict():
+    narrow = deciding.narrowed(config_of("task.kind=answer", "evaluate.decision.margin=0.05"), asked())
+    assert [example.id for example in narrow.examples] == ["0", "2"]
+    assert narrow.folds == ("a", "c")
+    rows = deciding.rows_of(narrow, {"tuned": said(["yes", "lung", "yes"])})
+    assert [row.gold for row in rows["tuned"]] == ["yes", "no"]
+    assert [row.gold for row in deciding.closed(("yes", "no"), {"tuned": said(["no"] * 3)})["tuned"]] == ["yes", "no"]
+
+
+def test_open_answers_are_shown_beside_it():
+    found = deciding.extras(config_of("task.kind=answer").task, said(["yes", "lung", "yes"]))
+    assert set(found) == {"exact_match", "token_f1"}
+    assert found["token_f1"]["value"] == pytest.approx(2 / 3)
+
+
+def test_a_margin_without_anything_that_decides_is_refused():
+    config = config_of("task.kind=describe", "evaluate.decision.margin=0.05")
+    with pytest.raises(ConfigError, match=r"no question of this test can carry a verdict \(task\.kind=describe\)"):
+        deciding.narrowed(config, asked((), "describe"))
+    shown = deciding.narrowed(config_of("task.kind=describe"), asked((), "describe"))
+    assert len(shown.examples) == 3
+
+
+def test_classes_all_decide_and_only_ordered_ones_have_distances():
+    labels = ("yes", "right lung", "no")
+    config = config_of("task.labels=[yes_,b,c]")
+    assert len(deciding.narrowed(config, asked(labels, "classify")).examples) == 3
+    assert deciding.extras(config.task, said(GOLDS)) == {}
+    task = dataclasses.replace(config.task, labels=labels, options={"ordered": True})
+    assert deciding.extras(task, said(["yes", "yes", "no"]))["mean_steps_off"]["value"] == pytest.approx(1 / 3)
