@@ -177,7 +177,7 @@ def compare(
         candidate: the model that would replace it.
         validation: model -> its answers on validation, where thresholds of abstention are frozen.
         fairness: rows `{check, status: pass|fail|unknown, detail}` of the fair-baseline check.
-        scope: what the verdict holds for (`finetune.evaluation.decision.scope`); `expires` and `test_sha256` in it are moved up.
+        scope: what the verdict holds for (`decision.scope`); `expires` and `test_sha256` in it are moved up.
         history: former looks at this test.
 
     Raises:

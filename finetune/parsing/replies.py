@@ -1,7 +1,7 @@
 """What a reply of a model says: its reasoning left out, the passages that state its answer found.
 
-One reader for every model and every task; `finetune.parsing.assertions` then reads closed answers out of a passage. The hard
-cases are collected in tests/tasks/torture.jsonl.
+One reader for every model and every task; `assertions` then reads closed answers out of a passage. The hard cases are
+collected in tests/tasks/torture.jsonl.
 """
 
 import re

@@ -23,6 +23,7 @@ def command(source: list[str], base: Path, run: Path) -> list[str]:
         *source,
         f"model.path={base}",
         f"run.dir={run}",
+        f"run.root={run.parent}",  # holds the ledger of looks, which every run under it shares
         "hardware.device=cpu",
         "hardware.threads=1",
         "method.rank=2",
@@ -52,4 +53,5 @@ def whole(made, tmp_path) -> tuple[Path, list[str]]:
     """A copy of that run in another place, and the command for it; the source and the base stay where they were."""
     run, arguments, _ = made
     copy = Path(shutil.copytree(run, tmp_path / "elsewhere" / "copy"))
-    return copy, [*arguments, f"run.dir={copy}"]
+    shutil.copy(run.parent / "looks.jsonl", copy.parent)
+    return copy, [*arguments, f"run.dir={copy}", f"run.root={copy.parent}"]

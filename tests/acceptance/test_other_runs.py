@@ -41,7 +41,7 @@ def test_four_bits(tmp_path, capsys):
     """With the embedded model: a block of 4-bit weights is wider than the micro model."""
     source = sources.table(tmp_path, sources.rows(tmp_path, parts=15))
     options = ["method=qlora", "data.split.column=split", "train.epochs=1", "hardware.device=cpu"]
-    sources.run(*source, *options, f"run.dir={tmp_path / 'run'}")
+    sources.run(*source, *options, f"run.dir={tmp_path / 'run'}", f"run.root={tmp_path}")
     run = tmp_path / "run"
     components = sources.document(run / "train" / "trainable.json")
     # Vision, projector and head stay as they were.
@@ -172,7 +172,7 @@ def test_the_default_model_on_a_folder(tmp_path, capsys):
     """No `model.path`: the embedded model, through every stage."""
     source = sources.folder(tmp_path / "source", views=2)
     options = ["hardware.device=cpu", "train.epochs=1", "data.split.test=0.3", "data.group='regex:p[0-9]+'"]
-    sources.run(f"data.path={source}", f"run.dir={tmp_path / 'run'}", *options)
+    sources.run(f"data.path={source}", f"run.dir={tmp_path / 'run'}", f"run.root={tmp_path}", *options)
     comparison = sources.document(tmp_path / "run" / "eval" / "comparison.json")
     assert comparison["n"] == 2 * comparison["groups"]
     assert sources.document(tmp_path / "run" / "export" / "parity.json")["answers_equal"] == comparison["n"]
