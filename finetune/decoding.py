@@ -1,6 +1,7 @@
 """One prefill of the prompt, reused: every label is scored and the answer is generated from the same KV cache."""
 
 import copy
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +64,13 @@ def prefill(model: Any, inputs: dict[str, Tensor]) -> Prefix:
     output = model(**inputs, position_ids=positions, use_cache=True, logits_to_keep=1)
     axes = 1 if positions.ndim == 2 else len(positions)
     last = positions.view(axes, *mask.shape).masked_fill(mask == 0, -1).amax(dim=(0, 2)).unsqueeze(-1)
-    return Prefix(output.past_key_values, output.logits[:, -1].float(), mask, last + 1, axes)
+    return Prefix(output[_cache_name(model)], output.logits[:, -1].float(), mask, last + 1, axes)
+
+
+def _cache_name(model: Any) -> str:
+    """What the model calls its cache: `past_key_values` before transformers 5.24, which renames it and warns of it."""
+    whole = model.get_base_model() if isinstance(model, PeftModel) else model
+    return "cache" if "cache" in inspect.signature(whole.forward).parameters else "past_key_values"
 
 
 def _positions(model: Any, inputs: dict[str, Tensor]) -> Tensor:
@@ -95,7 +102,7 @@ def continuation_scores(model: Any, prefix: Prefix, answers: Sequence[Sequence[S
     """Log-probability of whole answers, summed over their tokens, without length normalisation.
 
     Args:
-        model: answers `model(input_ids, attention_mask, position_ids, past_key_values)`.
+        model: answers `model(input_ids, attention_mask, position_ids, cache)`.
         prefix: the prompts of the same examples.
         answers: `answers[example][label]`, token ids with the end token; examples may have different numbers of labels.
 
@@ -127,8 +134,8 @@ def _score_rows(model: Any, prefix: Prefix, rows: Sequence[tuple[int, Sequence[i
             input_ids=tokens[:, :-1],
             attention_mask=torch.cat([prefix.mask[index], valid[:, :-1].to(prefix.mask.dtype)], dim=1),
             position_ids=prefix.positions(0, longest - 1, index),
-            past_key_values=_picked(prefix.cache, index),
             use_cache=True,
+            **{_cache_name(model): _picked(prefix.cache, index)},
         )
         each = torch.cat([each, _chosen(output.logits, tokens[:, 1:])], dim=1)
     return (each * valid).sum(-1)
@@ -174,8 +181,8 @@ def greedy(model: Any, prefix: Prefix, ends: set[int], limit: int) -> list[tuple
             input_ids=token.unsqueeze(-1),
             attention_mask=mask,
             position_ids=prefix.positions(len(chosen) - 1, 1),
-            past_key_values=cache,
             use_cache=True,
+            **{_cache_name(model): cache},
         )
         logits = output.logits[:, -1].float()
     return [_until_end(row, ends) for row in torch.stack(chosen, dim=1).tolist()]
