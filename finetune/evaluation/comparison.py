@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 from finetune import named, stats
 from finetune.config import EvaluateConfig
 from finetune.errors import ConfigError
-from finetune.evaluation import criteria, decision, rivals, units
+from finetune.evaluation import criteria, decision, units
 from finetune.evaluation.pairing import ANSWERED, MISSING, Test, check_pairing, counted, hit, outcomes, relevant, sides
 from finetune.example import Prediction, Score
 from finetune.rundir import Json, canonical_digest
@@ -135,15 +134,6 @@ def modes(test: Test, deployed: Rows, generated: Rows) -> dict[str, Json]:
     return found
 
 
-def to_be_replaced(evaluate: EvaluateConfig, baseline: str | None) -> str | None:
-    """Name in files and tables of the model to be replaced: `evaluate.primary_baseline`, else the baseline's."""
-    named_one = evaluate.primary_baseline
-    if named_one is None:
-        return baseline
-    path = named_one.removeprefix(rivals.FILE)
-    return named_one if path == named_one else rivals.name_of(Path(path))
-
-
 def rule(evaluate: EvaluateConfig, baseline: str | None) -> Json:
     """Everything that was settled before inference and decides the verdict; its digest tells one rule from another."""
     own = asdict(evaluate)
@@ -173,7 +163,7 @@ def compare(
         generated: model -> predictions in the other mode.
         evaluate: the rule, whose digest is recorded.
         looks: how often this test has been looked at, this time included.
-        baseline: the model to be replaced, unless `evaluate.primary_baseline` names another; None = there is none.
+        baseline: the model to be replaced (`rivals.replaced`); None = there is none.
         candidate: the model that would replace it.
         validation: model -> its answers on validation, where thresholds of abstention are frozen.
         fairness: rows `{check, status: pass|fail|unknown, detail}` of the fair-baseline check.
@@ -185,15 +175,14 @@ def compare(
     """
     if test.metric in ("sensitivity", "specificity") and test.positive is None:
         raise ConfigError(f"evaluate.decision.metric={test.metric} needs evaluate.positive=LABEL: whose {test.metric}?")
-    against = to_be_replaced(evaluate, baseline)
     case = criteria.Case(
         test=units.by_unit(test, evaluate),
-        deployed=operated(test, deployed, evaluate, against),
-        generated=operated(test, generated, evaluate, against),
+        deployed=operated(test, deployed, evaluate, baseline),
+        generated=operated(test, generated, evaluate, baseline),
         evaluate=evaluate,
-        baseline=against,
+        baseline=baseline,
         candidate=candidate,
-        validation=operated(test, validation or {}, evaluate, against),
+        validation=operated(test, validation or {}, evaluate, baseline),
         fairness=tuple(fairness),
     )
     told = _numbers(test, deployed, case)

@@ -79,7 +79,7 @@ def alone(case: Case) -> list[Criterion]:
     """What can be asked of the candidate without a model to be replaced."""
     if case.candidate not in case.deployed:
         return []
-    return [floor(case), beats(case, "majority", required=True), beats(case, "linear", required=False)]
+    return [floor(case, case.tuned), beats(case, "majority", required=True), beats(case, "linear", required=False)]
 
 
 def all_of(case: Case) -> list[Criterion]:
@@ -87,7 +87,7 @@ def all_of(case: Case) -> list[Criterion]:
     assert case.replaced is not None
     return [
         noninferior(case),
-        floor(case),
+        floor(case, case.tuned),
         beats(case, "majority", required=True),
         beats(case, "linear", required=False),
         both_modes(case),
@@ -137,7 +137,7 @@ def failures_as_right(case: Case) -> Criterion:
 
 
 def both_modes(case: Case) -> Criterion:
-    """The same, and every guard, where the candidate answers by generation instead of by scoring the labels."""
+    """The same, with every guard and the floor, where the candidate answers by generation instead of by scoring."""
     assert case.replaced is not None
     question = "Does it hold in both answering modes, scored and generated?"
     if not case.test.labels and case.candidate not in case.generated:
@@ -147,17 +147,15 @@ def both_modes(case: Case) -> Criterion:
     other = case.generated[case.candidate]
     found = against(case, _sides(case, other, case.replaced), case.evaluate.decision.margin)
     held = [
-        guards.check(case.test, case.candidate, other, name, floor)
-        for name, floor in guards.declared(case.evaluate.guards).items()
+        guards.check(case.test, case.candidate, other, name, least)
+        for name, least in guards.declared(case.evaluate.guards).items()
     ]
-    states: list[str] = [found.status, *(row["status"] for row in held)]
-    status: Status = found.status
-    for worse in ("inconclusive", "fail"):
-        if worse in states:
-            status = "fail" if worse == "fail" else "inconclusive"
-    open_guards = [row["name"] for row in held if row["status"] != "pass"]
-    told = found.detail + (f"; not met when generated: {', '.join(open_guards)}" if open_guards else "")
-    return replace(found, name="both_modes", question=question, status=status, detail=told)
+    asked: dict[str, Status] = {row["name"]: row["status"] for row in held} | {"floor": floor(case, other).status}
+    states = {found.status, *asked.values()}
+    worst: list[Status] = [status for status in ("fail", "inconclusive") if status in states]
+    open_ = [name for name, status in asked.items() if status in worst]
+    told = found.detail + (f"; not met when generated: {', '.join(open_)}" if open_ else "")
+    return replace(found, name="both_modes", question=question, status=[*worst, found.status][0], detail=told)
 
 
 def beats(case: Case, rival: str, required: bool) -> Criterion:
@@ -179,12 +177,12 @@ def better(case: Case, first: Sequence[Prediction], second: Sequence[Prediction]
     return replace(against(case, laid, 0.0), bound=0.0)
 
 
-def floor(case: Case) -> Criterion:
-    """The candidate's own metric lies above an absolute floor, whoever it is compared with."""
+def floor(case: Case, rows: Sequence[Prediction]) -> Criterion:
+    """The metric of the candidate's own answers lies above an absolute floor, whoever it is compared with."""
     wanted, question = case.evaluate.decision.floor, "Above the absolute floor?"
     if wanted is None:
         return Criterion("floor", question, "not_asked", detail="no floor was declared (evaluate.decision.floor)")
-    value, low, high = guards.bounds(case.tuned, case.test)
+    value, low, high = guards.bounds(rows, case.test)
     return Criterion("floor", question, guards.held(low, high, wanted), value, low, high, wanted)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from finetune.config import Config
-from finetune.evaluation import breakdown, comparison, deciding, decision, looks
+from finetune.evaluation import breakdown, comparison, deciding, decision, looks, rivals
 from finetune.evaluation.pairing import Test
 from finetune.example import Prediction
 from finetune.rundir import Json, RunDir, canonical_digest, read_jsonl
@@ -18,13 +18,13 @@ def test_sha256(run: RunDir, test: Test) -> str:
     return looks.digest_of((example.id, str(pixels[example.id]), example.target) for example in test.examples)
 
 
-def refuse_second_look(config: Config, run: RunDir, test: Test, baseline: str | None = None) -> None:
+def refuse_second_look(config: Config, run: RunDir, test: Test) -> None:
     """Before anything is asked: a sealed test that another rule has opened stays closed.
 
     Raises:
         IntegrityError: it was opened before.
     """
-    rule = canonical_digest(comparison.rule(config.evaluate, comparison.to_be_replaced(config.evaluate, baseline)))
+    rule = canonical_digest(comparison.rule(config.evaluate, rivals.replaced(config)))
     history = looks.former(Path(config.run.root), test_sha256(run, test))
     looks.refuse_second(history, config.evaluate.sealed, rule)
 
@@ -36,7 +36,6 @@ def settle(
     deployed: Rows,
     generated: Rows,
     *,
-    baseline: str | None = None,
     validation: Rows | None = None,
     fairness: Sequence[Json] = (),
     runtime: Json | None = None,
@@ -44,11 +43,12 @@ def settle(
     """Compares, decides, writes `metrics.json` and `comparison.json`, and enters the look into the ledger.
 
     `validation` and `fairness` are those of `comparison.compare`; `runtime` is what only the caller knows of the scope,
-    such as the device. `evaluate.primary_baseline` comes before `baseline`.
+    such as the device.
 
     Raises:
         IntegrityError: the test is sealed and was opened before.
     """
+    baseline = rivals.replaced(config)
     root, key, everything = Path(config.run.root), test_sha256(run, test), deployed
     test = deciding.narrowed(config, test)
     deployed, generated = deciding.rows_of(test, deployed), deciding.rows_of(test, generated)
@@ -77,8 +77,9 @@ def settle(
         answers = _answers(deployed, generated)
         look = {"test_sha256": key, "rule_sha256": verdict["rule_sha256"], "answers_sha256": answers}
         looks.refuse_second(history, config.evaluate.sealed, look["rule_sha256"], look["answers_sha256"])
-        rival = comparison.to_be_replaced(config.evaluate, baseline)
-        more = breakdown.everything(test, deployed, generated, config.evaluate, baseline=rival, validation=validation)
+        more = breakdown.everything(
+            test, deployed, generated, config.evaluate, baseline=baseline, validation=validation
+        )
         run.write_json(run.metrics, more)
         run.write_json(run.comparison, found)
         entry = look | {"run": run.root.name, "verdict": verdict["verdict"], "sealed": config.evaluate.sealed}

@@ -117,7 +117,7 @@ def _both(other: Sequence[Row] | None, service: Sequence[Row], setting: Setting,
         return {"status": "inconclusive"}
     margin = setting.evaluate.decision.margin
     found = against(difference(other, service, setting, setting.metric, margin or 0.0), margin)
-    states = {found["status"], *(row["status"] for row in held)}
+    states = {found["status"], _floor(other, setting)["status"], *(row["status"] for row in held)}
     worst = [state for state in ("fail", "inconclusive") if state in states]
     return found | {"status": worst[0] if worst else found["status"]}
 

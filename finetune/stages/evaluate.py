@@ -10,7 +10,7 @@ from finetune.config import Config
 from finetune.errors import ConfigError, DataError, IntegrityError
 from finetune.evaluation import asking, comparison, judgement
 from finetune.evaluation.pairing import Test
-from finetune.evaluation.rivals import replaced, rivals
+from finetune.evaluation.rivals import rivals
 from finetune.example import Prediction
 from finetune.panels import fairness
 from finetune.report import words
@@ -43,8 +43,7 @@ def run(config: Config, run: RunDir) -> list[Path]:
         IntegrityError: predictions and test split do not belong together, or a sealed test was opened before.
     """
     test = _test(config, run)
-    baseline = replaced(config)
-    judgement.refuse_second_look(config, run, test, baseline)
+    judgement.refuse_second_look(config, run, test)
     answers = asking.collect(config, run, test, _ask_local)
     for rows in answers.deployed.values():
         _check_pixels(run, rows)
@@ -61,7 +60,6 @@ def run(config: Config, run: RunDir) -> list[Path]:
         test,
         answers.deployed,
         answers.generated,
-        baseline=baseline,
         validation=answers.validation,
         fairness=_fairness(config, run, answers),
         runtime=_runtime(answers.asked),

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import answers, asked, case, constant, every, rule
 
-from finetune.evaluation import comparison, criteria, decision
+from finetune.evaluation import criteria, decision
 from finetune.evaluation.criteria import Case, Criterion
 
 N = 200
@@ -107,6 +107,17 @@ def test_it_must_hold_when_generated_with_every_guard(generated, guards, status)
     assert criteria.both_modes(made(generated=generated, evaluate=rule(0.12, guards=guards))).status == status
 
 
+@pytest.mark.parametrize(
+    ("generated", "floor", "status"),
+    [(GOOD, 0.9, "pass"), (every(N, lambda i: i % 10 == 1), 0.9, "inconclusive"), ("+" * 150 + "-" * 50, 0.9, "fail")],
+)
+def test_the_floor_must_hold_when_generated(generated, floor, status):
+    """10 of 200 wrong are at least 90.9 % right for certain; 20 of 200 are 90 %, not certainly above it."""
+    found = criteria.both_modes(made(generated=generated, evaluate=rule(0.4, floor=floor)))
+    assert found.status == status
+    assert ("not met when generated: floor" in found.detail) == (status != "pass")
+
+
 def test_open_answers_can_only_be_generated():
     found = criteria.both_modes(made(generated=None, test=replace(TEST, labels=("bad", "good"))))
     assert found.status == "inconclusive"
@@ -172,15 +183,6 @@ def test_thirty_items_never_replace_within_three_points(tuned, service):
     deployed = {"tuned": answers(test, tuned), "service": answers(test, service), "majority": constant(test, "good")}
     made_ = Case(test, deployed, {"tuned": deployed["tuned"]}, rule(0.03), "service")
     assert decision.decide(made_).verdict != "replace"
-
-
-def test_the_model_to_be_replaced_is_the_one_that_is_named():
-    evaluate = rule(0.1)
-    assert comparison.to_be_replaced(evaluate, "gpt") == "gpt"
-    assert comparison.to_be_replaced(evaluate, None) is None
-    assert comparison.to_be_replaced(replace(evaluate, primary_baseline="linear"), "gpt") == "linear"
-    file = replace(evaluate, primary_baseline="predictions:out/CNN v2.predictions.jsonl")
-    assert comparison.to_be_replaced(file, "gpt") == "cnn_v2"
 
 
 def test_nobody_is_compared_with_itself():
