@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from finetune import named
 from finetune.errors import ConfigError
@@ -36,6 +36,13 @@ class Family:
         shrink: (processor, image) -> the image as the processor's own first resize leaves it, where that is smaller;
             applying the processor to the result gives the same pixels as applying it to the image.
         packages: (module, distribution) that the processor needs beside the engine's own dependencies.
+        feature_inputs: names of what `get_image_features` takes beside `vision_inputs` and the language model needs
+            too (an image grid): it stays in a batch whose pixels were replaced by features.
+        features: how the model takes features computed before, in `mm_encoder_outputs["image"]`: `list` and `tensor`
+            say what `pooler_output` is, rows `[tokens, hidden]` of each image or of all; `hidden` is one
+            `last_hidden_state` `[1, tokens, hidden]` in front of the projector. None: there is no exact way.
+        deepstack: whether rows for deeper layers (`deepstack_features`) belong to the features of an image.
+        no_features: why features cannot be kept, in words that end a sentence.
     """
 
     name: str
@@ -51,6 +58,10 @@ class Family:
     image_tokens: Callable[[Any, int, int], int]
     shrink: Callable[[Any, "Image"], "Image"]
     packages: tuple[tuple[str, str], ...] = ()
+    feature_inputs: tuple[str, ...] = ()
+    features: Literal["list", "tensor", "hidden"] | None = None
+    deepstack: bool = False
+    no_features: str = "no exact way to feed them to this architecture is known here"
 
     def prefixes(self) -> Mapping[str, tuple[str, ...]]:
         """Component -> its prefixes."""

@@ -46,4 +46,5 @@ FAMILY = Family(
     end_token="<end_of_utterance>",
     image_tokens=image_tokens,
     shrink=shrink,
+    features="list",
 )

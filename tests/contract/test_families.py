@@ -77,7 +77,7 @@ def test_image_tokens_are_image_features(name, tiled):
     loaded, _ = load(name, tiled)
     encoder = Encoder(loaded.processor, loaded.family)
     batch = encoder.supervised([micro.example(0)], [[micro.picture(0, (64, 48))]])
-    pixels = {key: batch[key] for key in loaded.family.vision_inputs}
+    pixels = {key: batch[key] for key in (*loaded.family.vision_inputs, *loaded.family.feature_inputs)}
     features = loaded.model.get_image_features(**pixels, return_dict=True).pooler_output
     assert sum(len(rows) for rows in features) == (batch["input_ids"] == encoder.image_id).sum()
 
@@ -108,7 +108,7 @@ def test_every_parameter_has_one_component(loaded):
     assert parts == {"vision_tower", "projector", "language_model"}  # the head is tied to the embedding
     assert families.component_of(loaded.family, "lm_head.weight") == "head"
     with pytest.raises(ConfigError, match="lies under none of its prefixes"):
-        families.component_of(loaded.family, "visual.blocks.0")
+        families.component_of(loaded.family, "elsewhere.blocks.0")
 
 
 def test_lora_reaches_the_language_model_alone(name, folder):
@@ -165,6 +165,7 @@ def test_cached_features_give_the_same_logits(loaded, encoder):
     batch = encoder.supervised([micro.example(0, images=2)], [[micro.picture(0), micro.picture(1)]])
     live = logits(loaded.model, batch)
     pixels = {key: batch.pop(key) for key in loaded.family.vision_inputs}
+    pixels |= {key: batch[key] for key in loaded.family.feature_inputs}
     with torch.no_grad():
         features = loaded.model.get_image_features(**pixels, return_dict=True)
     assert torch.equal(logits(loaded.model, {**batch, "mm_encoder_outputs": {"image": features}}), live)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from training import micro_qwen
 from transformers import (
     Idefics3Config,
     Idefics3ForConditionalGeneration,
@@ -54,6 +55,8 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def save(folder: Path, model_type: str = "idefics3", seed: int = 0, splitting: bool = False) -> Path:
     """Writes a loadable model folder and returns it."""
+    if model_type == "qwen2_vl":
+        return micro_qwen.save(folder, seed)
     words = tokenizer()
     ids = {
         "pad_token_id": words.convert_tokens_to_ids("<pad>"),
