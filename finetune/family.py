@@ -1,7 +1,7 @@
 """What the engine must know about a model architecture; each file in `finetune/families/` fills in one `Family`."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from finetune import named
@@ -12,6 +12,32 @@ if TYPE_CHECKING:
     from torch import nn
 
 COMPONENTS = ("vision_tower", "projector", "language_model", "head")
+
+
+def _as_it_is(processor: Any, image: "Image") -> "Image":
+    return image
+
+
+Process = Callable[..., dict[str, Any]]
+
+CLAUSES = {
+    "image": "another image changes the logits",
+    "labels": "labels cover the answer with its end token and nothing else",
+    "features": "image tokens = image features",
+    "arithmetic": "token counts from image headers are exact",
+    "lora": "LoRA reaches only what it should",
+    "four_bit": "4-bit reaches the language model alone",
+    "frozen": "frozen tensors keep every bit",
+    "text_only": "a text-only sample trains beside one with an image",
+    "cached": "cached = live features",
+    "packed": "packed = unpacked",
+    "merged": "merged = adapter",
+    "resumed": "resumed = uninterrupted",
+    "batch": "answers do not depend on the batch",
+    "scores": "label scores = full forward pass",
+    "ranks": "two ranks = one rank",
+}
+"""What every family is tested for, tests/contract/test_families.py; a family that cannot says so in `gaps`."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +56,39 @@ class Family:
         head: prefixes of the output layer.
         pixel_keys: settings of the image processor that `model.pixels` may replace.
         vision_inputs: names of the model's inputs that carry pixels, in a processed batch.
-        image_token: text that stands for an image in a rendered prompt and, repeated, in the expanded one.
-        end_token: text that ends an answer.
-        image_tokens: (processor, height, width after EXIF rotation) -> tokens that one image costs, wrapper included.
+        image_token: text that stands for an image in a rendered prompt.
+        end_token: text that ends an answer; "" where it depends on the checkpoint: the first special token that the
+            chat template puts after an answer, or the tokenizer's own where it puts none.
+        image_tokens: (processor, height, width after EXIF rotation) -> tokens that stand in the place of `image_token`
+            in the text that `rewrite` leaves.
+        soft_token: token that a feature row goes to, where that is another than `image_token`.
+        rewrite: (processor, text) -> the text as the processor changes it around images, each image still one
+            `image_token`.
         shrink: (processor, image) -> the image as the processor's own first resize leaves it, where that is smaller;
             applying the processor to the result gives the same pixels as applying it to the image.
         packages: (module, distribution) that the processor needs beside the engine's own dependencies.
-        feature_inputs: names of what `get_image_features` takes beside `vision_inputs` and the language model needs
-            too (an image grid): it stays in a batch whose pixels were replaced by features.
+        image_backend: implementation of the image processor; torchvision where the family has no other.
+        tower_types: values of `vision_config.model_type`, where families share a `model_type`.
+        predecessors: `architectures` of checkpoints with code of their own, for which this family is what can be used.
+        auto_class: the transformers class that loads the model.
+        render: (processor, turns, answer or None) -> prompt, or prompt with answer; for families without a template.
+        process: (processor, prompts, texts, images, options) -> batch, where calling the processor on the whole texts
+            would not do.
+        required_inputs: inputs without which the model would silently compute something else where there are images.
+        carried_inputs: inputs `[batch, tokens, ...]` whose last token's row holds for the tokens of an answer.
+        prepare: (model), once after loading: what the architecture needs to keep its promises.
+        experts: names, within a component, of bare 3-D parameters that hold experts; LoRA on `all` reaches them.
+        linear_skip: names, within a component, of linear layers that LoRA leaves alone (routers).
+        feature_inputs: names of what `get_image_features` takes beside `vision_inputs` and what the language model
+            needs too (an image grid), so that it stays in a batch whose pixels were replaced by features.
         features: how the model takes features computed before, in `mm_encoder_outputs["image"]`: `list` and `tensor`
             say what `pooler_output` is, rows `[tokens, hidden]` of each image or of all; `hidden` is one
-            `last_hidden_state` `[1, tokens, hidden]` in front of the projector. None: there is no exact way.
+            `last_hidden_state` `[1, tokens, hidden]` in front of the projector. None where no such way is exact;
+            `no_features` says why.
         deepstack: whether rows for deeper layers (`deepstack_features`) belong to the features of an image.
         no_features: why features cannot be kept, in words that end a sentence.
+        boxes: codec of `finetune.boxes` that the published weights write boxes in.
+        gaps: clause of `CLAUSES` -> why this family cannot pass it.
     """
 
     name: str
@@ -54,14 +100,29 @@ class Family:
     pixel_keys: tuple[str, ...]
     vision_inputs: tuple[str, ...]
     image_token: str
-    end_token: str
     image_tokens: Callable[[Any, int, int], int]
-    shrink: Callable[[Any, "Image"], "Image"]
+    end_token: str = ""
+    soft_token: str = ""
+    rewrite: Callable[[Any, str], str] | None = None
+    shrink: Callable[[Any, "Image"], "Image"] = _as_it_is
     packages: tuple[tuple[str, str], ...] = ()
+    image_backend: Literal["pil", "torchvision"] = "pil"
+    tower_types: tuple[str, ...] = ()
+    predecessors: tuple[str, ...] = ()
+    auto_class: str = "AutoModelForImageTextToText"
+    render: Callable[[Any, Sequence[Any], str | None], str] | None = None
+    process: Process | None = None
+    required_inputs: tuple[str, ...] = ()
+    carried_inputs: tuple[str, ...] = ()
+    prepare: Callable[[Any], None] | None = None
+    experts: tuple[str, ...] = ()
+    linear_skip: tuple[str, ...] = ()
     feature_inputs: tuple[str, ...] = ()
     features: Literal["list", "tensor", "hidden"] | None = None
     deepstack: bool = False
     no_features: str = "no exact way to feed them to this architecture is known here"
+    boxes: Literal["json", "pixels", "thousandths", "internvl", "paligemma"] = "json"
+    gaps: Mapping[str, str] = field(default_factory=dict)
 
     def prefixes(self) -> Mapping[str, tuple[str, ...]]:
         """Component -> its prefixes."""

@@ -49,5 +49,7 @@ FAMILY = Family(
     shrink=shrink,
     packages=(("torchvision", "torchvision"),),
     feature_inputs=("image_grid_thw",),
+    required_inputs=("mm_token_type_ids",),
     features="list",
+    boxes="pixels",
 )
