@@ -4,6 +4,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
 
@@ -53,7 +54,9 @@ def _shipped(seam: str) -> set[str]:
     return {module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")}
 
 
+@cache
 def _foreign(seam: str) -> dict[str, str]:
+    """Reads the metadata of every installed distribution, which takes a tenth of a second: once a process."""
     if seam not in PLURALS:
         return {}
     return {point.name: point.value for point in entry_points(group=f"finetune.{PLURALS[seam]}")}

@@ -131,6 +131,7 @@ def _losses(plan: Plan, processor: Idefics3Processor, folder: Path) -> tuple[lis
     return losses, torch.cat([parameter.detach().float().flatten() for parameter in model.parameters()])
 
 
+@pytest.mark.slow
 def test_a_stopped_run_continues_bit_for_bit(processor: Idefics3Processor, tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     whole.mkdir()

@@ -58,6 +58,7 @@ def test_the_picture_changes_the_answer(tiny: Loaded) -> None:
     assert float((logits[0] - logits[1]).abs().max()) > 0.5
 
 
+@pytest.mark.slow
 def test_it_sees_defects(tiny: Loaded) -> None:
     """48 fresh pictures, half of them clean: blind guessing stays below 33 right with p = 0.99."""
     clean, marked, seed = [], [], 9 * 10**12
