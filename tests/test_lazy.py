@@ -9,7 +9,8 @@ HEAVY = ("torch", "transformers", "peft", "datasets", "trl")
 def test_stages_that_ask_no_model_load_no_model_library():
     code = (
         "import sys\n"
-        "from finetune import predict, runner\n"
+        "from finetune import runner\n"
+        "from finetune.verbs import predict\n"
         "from finetune.stages import evaluate, prepare, report\n"
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
