@@ -1,5 +1,6 @@
 """The second set of formulas against the first, and `verify` on numbers, answers and outcomes that were altered."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from finetune import recompute
 from finetune.errors import IntegrityError
 from finetune.evaluation import breakdown, comparison
 from finetune.recompute import details, headline, verdict
-from finetune.recompute.differences import _compared
+from finetune.recompute.differences import _held, _ruled
 from finetune.recompute.rows import Setting
 from finetune.rundir import RunDir, read_json, read_jsonl
 from finetune.verbs import verify
@@ -31,9 +32,11 @@ def both(test, models, generated, evaluate, validation=None, fairness=()):
         {who: synthetic.rows(rows) for who, rows in side.items()} for side in (models, generated, validation or {})
     ]
     tree = headline.expected(*plain[:2], setting) | verdict.expected(*plain, setting, fairness)
+    found["decision"] |= {"scope": {"dates": {"evaluated": "2026-11-28"}}, "test_sha256": "ab", "expires": "2027-05-27"}
+    tree["decision"] |= _ruled(setting, found["decision"], "ab")
     named = {row["name"]: row for row in found["criteria"]}
-    told = list(_compared(tree, found | {"criteria": named}, "comparison"))
-    told += _compared(details.expected(*plain, setting), more, "metrics")
+    told = list(_held(tree, json.loads(json.dumps(found | {"criteria": named})), "comparison"))
+    told += _held(details.expected(*plain, setting), more, "metrics")
     return [line for line in told if line], len(told)
 
 
@@ -138,6 +141,10 @@ CHANGES = {
     "comparison.json bands tuned low": lambda c: nudge(c["bands"]["tuned"], "low", 0.001),
     "comparison.json modes base agreement value": lambda c: nudge(c["modes"]["base"]["agreement"], "value", 0.001),
     "comparison.json decision verdict": lambda c: c["decision"].update(verdict="replace"),
+    "comparison.json decision needed": lambda c: c["decision"].update(needed={"items": 9}),
+    "comparison.json decision rule decision margin": lambda c: c["decision"]["rule"]["decision"].update(margin=0.2),
+    "comparison.json decision expires": lambda c: c["decision"].update(expires="2099-01-01"),
+    "comparison.json criteria floor bound": lambda c: c["criteria"][0].update(bound=0.1),
     "comparison.json n": lambda c: nudge(c, "n"),
 }
 
@@ -149,6 +156,23 @@ def test_an_altered_number_is_named(made, run, where):
     assert len(found) == 1
     assert found[0].startswith(f"{where}: is ")
     assert "recomputed" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("slope", 2.5), ("intercept", 2.5), ("ece_debiased", 0.9), ("ece_null", [0.8, 0.9])]
+)
+def test_an_altered_figure_of_calibration_is_named(made, run, name, value):
+    spoil(run, run.metrics, lambda m: m["models"]["base"]["calibration"].update({name: value}))
+    found = recompute.check(run, made[0])[1]
+    assert found
+    assert all(line.startswith(f"metrics.json models base calibration {name}") for line in found)
+
+
+def test_a_figure_that_no_prediction_gives_is_named(made, run):
+    spoil(run, run.comparison, lambda c: c["models"]["tuned"].update(luck={"value": 0.9}))
+    assert recompute.check(run, made[0])[1] == [
+        "comparison.json models tuned luck value: no prediction gives this value"
+    ]
 
 
 def test_an_altered_confusion_table_is_named(made, run):

@@ -13,7 +13,7 @@ from finetune import stats
 from finetune.config import TaskConfig
 from finetune.evaluation import units
 from finetune.evaluation.judge import Judge
-from finetune.recompute import details, differences, formulas
+from finetune.recompute import calibration, differences, formulas
 from finetune.recompute.rows import Setting, decisive
 
 TEST = asked(["bad", "good", "bad", "good"])
@@ -111,12 +111,56 @@ def test_one_changed_digit_of_a_number_is_seen(digit, place, up):
     assert told({"value": 0.5555555}, {"value": other})
 
 
-def test_looks_are_counted_from_their_history():
-    decision = {"rule": {"x": 1}, "looks_history": [{"rule_sha256": "a"}, {"rule_sha256": "a"}]}
-    found = differences._looks(decision)
+def test_looks_are_counted_from_their_history_and_the_rule_comes_from_the_settings():
+    setting = Setting((), rule(0.03), "gpt", 0, (), (), "classify")
+    decision = {"scope": {"dates": {"evaluated": "2026-12-31"}}, "looks_history": [{"rule_sha256": "a"}] * 2}
+    found = differences._ruled(setting, decision, "ab")
     assert (found["looks"], found["rules"], len(found["rule_sha256"])) == (3, 2, 64)
+    assert (found["rule"]["decision"]["margin"], found["rule"]["baseline"]) == (0.03, "gpt")
+    assert found["expires"] == "2027-06-29"  # 180 days on: 31, 28, 31, 30 and 31 of them before June
     same = decision | {"looks_history": [{"rule_sha256": found["rule_sha256"]}]}
-    assert (differences._looks(same)["looks"], differences._looks(same)["rules"]) == (2, 1)
+    assert (differences._ruled(setting, same, "")["looks"], differences._ruled(setting, same, "")["rules"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("got", "lines"),
+    [
+        ({"n": 3}, []),
+        ({"n": 3, "schema": 2, "decision": {"reason": "so", "scope": {"device": {"x": 1}}}}, []),
+        ({"n": 3, "extra": {"value": 0.7}}, ["f.json extra value: no prediction gives this value"]),
+        ({"n": 3, "decision": {"verdict": "replace"}}, ["f.json decision verdict: no prediction gives this value"]),
+        (
+            {"n": 3, "list": [1, {"a": 2}]},
+            ["f.json list: no prediction gives this value"] * 1 + ["f.json list a: no prediction gives this value"],
+        ),
+    ],
+)
+def test_what_no_prediction_gives_is_named_unless_it_is_known_to_be_shown_only(got, lines):
+    assert [line for line in differences._held({"n": 3}, got, "f.json") if line] == lines
+
+
+def test_the_line_of_two_confidences_by_hand():
+    """Right 1 of 2 at 0.6 and 3 of 4 at 0.9: the line passes through both, logit(3/4) / (logit(0.9) - logit(0.6))."""
+    top, hits = np.array([0.6] * 2 + [0.9] * 4), np.array([1.0, 0, 1, 1, 1, 0])
+    slope, intercept = calibration.line(top, hits)
+    assert slope == pytest.approx(np.log(3) / (np.log(9) - np.log(1.5)))
+    assert (2 / (1 + np.exp(-(intercept + np.log(1.5)))) + 4 / (1 + np.exp(-(intercept + np.log(9))))) == pytest.approx(
+        4
+    )
+    assert calibration.line(np.array([0.6, 0.9]), np.array([0.0, 1])) == (None, None)
+    assert calibration.line(top, np.ones(6)) == (None, None)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(0.34, 0.999), min_size=8, max_size=40), st.integers(0, 2**40 - 1))
+def test_the_line_and_the_null_band_are_the_same_by_either_code(top, bits):
+    hits = [bool(bits >> i & 1) for i in range(len(top))]
+    other, found = stats.slope_intercept(top, hits), calibration.line(np.array(top), np.array(hits, float))
+    assert (found == (None, None)) == (other is None)
+    assert other is None or found == pytest.approx(other, rel=1e-3, abs=1e-3)
+    errors, wanted = calibration._errors(np.array(top), np.array(hits, float), 3), stats.ece(top, hits, seed=3)
+    assert errors["ece_null"] == pytest.approx([wanted.null.low, wanted.null.high], abs=1e-9)
+    assert errors["ece_debiased"] == pytest.approx(wanted.debiased, abs=1e-9)
 
 
 def test_items_that_may_carry_a_verdict_or_all_where_none_may():
@@ -191,4 +235,4 @@ def test_the_temperature_is_the_same_by_either_code(chances, golds):
     """Also where the model is always right and sure, and every low temperature does as well."""
     logs = np.log(np.clip([[p, 1 - p] for p in chances], 1e-12, 1.0))
     gold = [golds >> i & 1 for i in range(len(chances))]
-    assert details._temperature(logs, gold) == pytest.approx(stats.fit_temperature(logs, gold), abs=1e-3)
+    assert calibration._temperature(logs, gold) == pytest.approx(stats.fit_temperature(logs, gold), abs=1e-3)

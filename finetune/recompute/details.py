@@ -1,15 +1,13 @@
 """The numbers of `metrics.json` from rows."""
 
-import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from scipy import optimize, special
+from scipy import special
 
-from finetune.recompute import formulas
+from finetune.recompute import calibration, formulas
 from finetune.recompute.headline import outcomes, share, tabulated
 from finetune.recompute.rows import FAILED, Row, Setting
 
@@ -23,7 +21,7 @@ def expected(deployed: Rows, generated: Rows, validation: Rows, setting: Setting
     for who, rows in deployed.items():
         models[who] = counted(rows, setting) | in_use(rows, setting) | usage(rows)
         if who != "majority":
-            models[who] |= calibrated(rows, validation.get(who, ()), setting)
+            models[who] |= calibration.expected(rows, validation.get(who, ()), setting.labels, setting.seed)
             models[who] |= selective(rows, validation.get(who, ()), setting.evaluate.risk_target)
         if who in generated:
             models[who]["generated"] = counted(generated[who], setting)
@@ -37,7 +35,8 @@ def counted(rows: Sequence[Row], setting: Setting) -> Tree:
     found: Tree = {"n": len(rows), "outcomes": outcomes(rows), "seconds_per_item": seconds}
     if setting.labels:
         table = _table(known, setting)
-        found |= {"confusion": {"rows": table.astype(int).tolist()}, "classes": _classes(table, setting.labels)}
+        found["confusion"] = {"labels": [*setting.labels, None], "rows": table.astype(int).tolist()}
+        found["classes"] = _classes(table, setting.labels)
     found["folds"] = {}
     for name in sorted({fold for fold in setting.folds if fold}):
         own = [row for row, fold in zip(rows, setting.folds, strict=True) if fold == name]
@@ -60,15 +59,10 @@ def _classes(table: Any, labels: Sequence[str]) -> Tree:
         whole, said = float(table[i].sum()), float(table[:, i].sum())
         found[label] = {
             "n": int(whole),
-            "recall": _wilson(table[i, i], whole),
-            "precision": _wilson(table[i, i], said) if said else None,
+            "recall": formulas.share(table[i, i], whole),
+            "precision": formulas.share(table[i, i], said) if said else None,
         }
     return found
-
-
-def _wilson(hits: float, n: float) -> Tree:
-    low, high = formulas.wilson(float(hits), n)
-    return {"value": float(hits) / n if n else 0.0, "low": low, "high": high}
 
 
 def in_use(rows: Sequence[Row], setting: Setting) -> Tree:
@@ -105,62 +99,6 @@ def usage(rows: Sequence[Row]) -> Tree:
         for name, value in (row.get("usage") or {}).items():
             told[name] += value
     return {"usage": dict(told)} if told else {}
-
-
-def _logs(rows: Sequence[Row], labels: Sequence[str]) -> Any:
-    return np.log(np.clip([[row["probabilities"].get(label, 0.0) for label in labels] for row in rows], 1e-12, 1.0))
-
-
-def _known(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row["probabilities"] and row["gold"] in row["probabilities"]]
-
-
-def calibrated(rows: Sequence[Row], validation: Sequence[Row], setting: Setting) -> Tree:
-    """Temperature from validation, then Brier score, log loss and calibration error on the test."""
-    own = [row for row in _known(rows) if row["outcome"] not in FAILED]
-    labels = setting.labels
-    if not own or len(labels) < 2:
-        return {}
-    fitted = _known(validation)
-    temperature = _temperature(_logs(fitted, labels), [labels.index(row["gold"]) for row in fitted]) if fitted else None
-    scaled = special.log_softmax(_logs(own, labels) / (1.0 if temperature is None else temperature), axis=1)
-    gold = np.array([labels.index(row["gold"]) for row in own])
-    chances = np.exp(scaled)
-    truth = np.zeros_like(chances)
-    truth[np.arange(len(own)), gold] = 1
-    top, hits = chances.max(axis=1), (chances.argmax(axis=1) == gold).astype(float)
-    order = np.argsort(top, kind="stable")
-    edges = np.unique(np.round(np.linspace(0, len(own), min(10, len(own)) + 1)).astype(int))
-    bars = [order[a:b] for a, b in itertools.pairwise(edges)]
-    gap = sum(abs(float((hits[bar] - top[bar]).sum())) for bar in bars) / len(own)
-    bins = [
-        {"n": len(bar), "confidence": float(top[bar].mean()), "accuracy": _wilson(hits[bar].sum(), len(bar))}
-        for bar in bars
-    ]
-    return {
-        "calibration": {
-            "n": len(own),
-            "temperature": temperature,
-            "brier": float(((chances - truth) ** 2).sum(axis=1).mean()),
-            "log_loss": float(-np.maximum(scaled[np.arange(len(own)), gold], math.log(1e-12)).mean()),
-            "ece": gap,
-            "bins": bins,
-        }
-    }
-
-
-def _temperature(logs: Any, gold: Sequence[int]) -> float:
-    place = (np.arange(len(gold)), np.asarray(gold))
-
-    def loss(exponent: float) -> float:
-        own = -special.log_softmax(logs / math.exp(exponent), axis=1)[place]
-        return float(own.mean()) + 1e-7 * exponent**2
-
-    grid = np.linspace(math.log(0.05), math.log(20.0), 61)
-    best = int(np.argmin([loss(x) for x in grid]))
-    ends = (grid[max(0, best - 1)], grid[min(60, best + 1)])
-    found = optimize.minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6})
-    return math.exp(float(found.x))
 
 
 def confidence(row: Row) -> float:
@@ -229,6 +167,12 @@ def regressions(deployed: Rows, setting: Setting) -> list[Tree]:
 
 def suspects(deployed: Rows) -> list[Tree]:
     """Golds that tuned finds least likely."""
-    own = [row for row in _known(deployed.get("tuned", ())) if row["outcome"] == "wrong"]
-    ranked = sorted(own, key=lambda row: (row["probabilities"][row["gold"]], row["id"]))[:50]
-    return [{"id": row["id"], "probability": row["probabilities"][row["gold"]]} for row in ranked]
+
+    def likely(row: Row) -> float:
+        return float(row["probabilities"][row["gold"]])
+
+    own = [row for row in deployed.get("tuned", ()) if row["outcome"] == "wrong" and row["probabilities"]]
+    ranked = sorted((row for row in own if row["gold"] in row["probabilities"]), key=lambda r: (likely(r), r["id"]))[
+        :50
+    ]
+    return [{name: row[name] for name in ("id", "gold", "answer")} | {"probability": likely(row)} for row in ranked]

@@ -1,7 +1,10 @@
 """What is written in `comparison.json` and `metrics.json`, against what the predictions give."""
 
+import dataclasses
+import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from finetune import dataset
@@ -9,14 +12,15 @@ from finetune.config import Config
 from finetune.evaluation import rivals
 from finetune.evaluation.judge import Judge
 from finetune.example import Example
-from finetune.recompute import details, headline, verdict
+from finetune.recompute import details, headline, panels, shown, verdict
 from finetune.recompute.rows import Row, Setting
 from finetune.rundir import RunDir, canonical_digest, read_json, read_jsonl
 
 TOLERANCE = 1e-8
 """Numerical roots and quantiles agree to this; everything else to the last digits."""
 LOOSE = {"temperature": 1e-3, "brier": 1e-4, "log_loss": 1e-4, "ece": 1e-4, "confidence": 1e-4}
-"""Numbers behind an optimisation."""
+LOOSE |= {"slope": 1e-3, "intercept": 1e-3, "ece_debiased": 1e-3, "ece_null": 1e-3}
+"""Numbers behind an optimisation: they agree to this, or to this share of themselves."""
 FINAL = ("refused", "filtered", "api_error", "truncated")
 """Outcomes that the service or the length limit gave; the text alone cannot show them."""
 
@@ -43,7 +47,8 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
         checked += len(own)
     if problems:
         return checked, problems
-    kept = deciding(judge, [example for _, example in rows])
+    everything, rows_of_test = deployed, [example for _, example in rows]
+    kept = deciding(judge, rows_of_test)
     rows = [row for row in rows if row[1].id in kept]
     deployed, generated = (
         {who: [row for row in own if row["id"] in kept] for who, own in side.items()} for side in (deployed, generated)
@@ -61,19 +66,44 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
     )
     tree = headline.expected(deployed, generated, setting)
     tree |= verdict.expected(deployed, generated, validation, setting, found.get("fairness", []))
-    tree["labels"] = list(labels)
-    tree["decision"] |= {"rule": {"baseline": setting.baseline}} | _looks(found["decision"])
-    named = {row["name"]: row for row in found["criteria"]}
-    pairs = [*_compared(tree, found | {"criteria": named}, run.comparison.name)]
-    pairs += _compared(details.expected(deployed, generated, validation, setting), more, run.metrics.name)
+    tree["decision"] |= _ruled(setting, found["decision"], _digest(rows_of_test, pixels))
+    for name, own in everything.items():
+        tree["models"][name] |= headline.extras(own, config.task)
+    found = found | {"criteria": {row["name"]: row for row in found["criteria"]}}
+    pairs = [*_held(tree, found, run.comparison.name)]
+    pairs += _held(details.expected(deployed, generated, validation, setting), more, run.metrics.name)
+    if run.panels.is_file() and run.panel_replies.is_file():
+        wanted = panels.expected(read_jsonl(run.panel_replies), labels)
+        pairs += _held(wanted, read_json(run.panels), run.panels.name)
     return checked + len(pairs), [problem for problem in pairs if problem]
 
 
-def _looks(decision: dict[str, Any]) -> dict[str, Any]:
-    """Counts of looks and rules, and the digest of the rule, from the history and the rule that are told."""
-    own = canonical_digest(decision["rule"])
-    rules = {row["rule_sha256"] for row in decision["looks_history"]} | {own}
-    return {"looks": len(decision["looks_history"]) + 1, "rules": len(rules), "rule_sha256": own}
+def _held(wanted: dict[str, Any], got: dict[str, Any], where: str) -> Iterator[str]:
+    """Compares, and names what stands in the file although no prediction gives it."""
+    yield from _compared(wanted, got, where)
+    yield from (f"{where} {path}: no prediction gives this value" for path in shown.uncovered(wanted, got))
+
+
+def _ruled(setting: Setting, decision: dict[str, Any], test_sha256: str) -> dict[str, Any]:
+    """The rule from the settings of the run; digests, counts of looks and rules, and the last day."""
+    settings = json.loads(json.dumps(dataclasses.asdict(setting.evaluate)))
+    names = ("decision", "guards", "positive", "threshold", "risk_target", "unit", "aggregate", "models")
+    rule = {name: settings[name] for name in names} | {"baseline": setting.baseline}
+    own, day = canonical_digest(rule), decision["scope"]["dates"]["evaluated"]
+    last = date.fromisoformat(day) + timedelta(days=setting.evaluate.decision.valid_days)
+    return {
+        "rule": rule,
+        "rule_sha256": own,
+        "looks": len(decision["looks_history"]) + 1,
+        "rules": len({row["rule_sha256"] for row in decision["looks_history"]} | {own}),
+        "test_sha256": test_sha256,
+        "expires": last.isoformat(),
+    }
+
+
+def _digest(examples: Iterable[Example], pixels: Mapping[str, str | None]) -> str:
+    """Digest of the test as it was prepared: ids, pixels, right answers."""
+    return canonical_digest(sorted((example.id, str(pixels[example.id]), example.target) for example in examples))
 
 
 def deciding(judge: Judge, examples: Sequence[Example]) -> set[str]:
@@ -132,4 +162,5 @@ def _same(wanted: Any, got: Any, key: str) -> bool:
         return bool(wanted == got)
     if not isinstance(got, int | float):
         return False
-    return math.isclose(wanted, got, rel_tol=0, abs_tol=LOOSE.get(key, TOLERANCE))
+    reach = LOOSE.get(key.partition("[")[0], TOLERANCE)
+    return math.isclose(wanted, got, rel_tol=reach if reach > TOLERANCE else 0, abs_tol=reach)

@@ -26,6 +26,12 @@ def wilson(hits: float, n: float) -> Interval:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def share(hits: float, n: float) -> dict[str, float]:
+    """A share of independent items with Wilson's interval."""
+    low, high = wilson(float(hits), n)
+    return {"value": float(hits) / n if n else 0.0, "low": low, "high": high}
+
+
 def index(groups: Sequence[str]) -> tuple[NDArray[Any], int]:
     """Number of each item's group, and how many groups there are."""
     place = {name: i for i, name in enumerate(sorted(set(groups)))}

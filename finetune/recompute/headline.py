@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from finetune import named
+from finetune.config import TaskConfig
 from finetune.recompute import formulas
 from finetune.recompute.rows import FAILED, Row, Setting, counts, decisive, difference, right
 
@@ -22,11 +23,16 @@ def expected(raw: Rows, raw_generated: Rows, setting: Setting) -> Tree:
     deployed = {who: decisive(who, rows, setting) for who, rows in raw.items()}
     generated = {who: decisive(who, rows, setting) for who, rows in raw_generated.items()}
     first = next(iter(deployed.values()))
+    unit = setting.evaluate.unit
+    how = setting.evaluate.aggregate if unit == "group" else None
     return {
         "n": len(first),
         "groups": len({row["group"] for row in first}),
         "folds": len({fold for fold in setting.folds if fold}),
-        "estimand": {"images": len(next(iter(raw.values())))},
+        "labels": list(setting.labels),
+        "positive": setting.evaluate.positive,
+        "task": setting.task,
+        "estimand": {"images": len(next(iter(raw.values()))), "unit": unit, "aggregate": how},
         "models": {who: metrics(rows, setting) for who, rows in deployed.items()},
         "bands": {who: band(rows, setting) for who, rows in deployed.items()},
         "outcomes": {who: outcomes(rows) for who, rows in raw.items()},
@@ -87,6 +93,16 @@ def _of_task(rows: Sequence[Row], setting: Setting) -> Tree:
     return {name: {"value": score.value, "low": score.low, "high": score.high} for name, score in scores.items()}
 
 
+def extras(rows: Sequence[Row], task: TaskConfig) -> Tree:
+    """What the task shows beside the metrics of classes, by its own functions, which are only applied again."""
+    module: Any = named.load("task", task.kind)
+    if "extras" not in vars(module):
+        return {}
+    said = [row["answer"] if row["outcome"] not in FAILED else None for row in rows]
+    scores = module.extras(task, [row["gold"] for row in rows], said, [row["group"] for row in rows])
+    return {name: {"value": score.value, "low": score.low, "high": score.high} for name, score in scores.items()}
+
+
 def tabulated(rows: Sequence[Row], labels: Sequence[str]) -> Any:
     """Confusion tables `[groups, labels, labels + 1]`, the last column for no answer."""
     own, number = formulas.index([row["group"] for row in rows])
@@ -119,6 +135,7 @@ def pairs(deployed: Rows, setting: Setting) -> Tree:
         margin = setting.evaluate.decision.margin if (a, b) == ("tuned", setting.baseline) else None
         row = difference(deployed[a], deployed[b], setting, setting.metric, margin or 0.0)
         told = {name: value for name, value in row.items() if not name.startswith("claim_")}
+        told["metric"] = setting.metric
         found[f"{a}-{b}"] = told if margin is not None else told | {"p_noninferiority": None}
     return found
 
@@ -149,7 +166,8 @@ def subgroups(raw: Rows, setting: Setting) -> list[Tree]:
         for value in sorted(set(values)):
             places = [i for i, own in enumerate(values) if own == value]
             some = next(iter(raw.values()))
-            told: Tree = {"n": len(places), "groups": len({some[i]["group"] for i in places})}
+            told: Tree = {"column": column, "value": value or None, "n": len(places)}
+            told |= {"groups": len({some[i]["group"] for i in places})}
             for who, rows in raw.items():
                 own_rows = [rows[i] for i in places if rows[i]["outcome"] != "api_error"]
                 told[who] = {}

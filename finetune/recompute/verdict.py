@@ -28,7 +28,7 @@ def expected(raw: Rows, raw_generated: Rows, raw_validation: Rows, setting: Sett
         for rival in ("majority", "linear"):
             judged[f"beats_{rival}"] = _beats(units["tuned"], units.get(rival), setting, rival == "majority")
     if "tuned" not in units or setting.baseline in (None, "tuned") or setting.baseline not in units:
-        return _told(held["tuned"], judged, "not_enough_evidence", None)
+        return _told(held["tuned"], judged, "not_enough_evidence", None, None)
     tuned, service = units["tuned"], units[str(setting.baseline)]
     margin = setting.evaluate.decision.margin
     claim = against(difference(tuned, service, setting, setting.metric, margin or 0.0), margin)
@@ -49,11 +49,42 @@ def expected(raw: Rows, raw_generated: Rows, raw_validation: Rows, setting: Sett
     validation = decisive("tuned", raw_validation.get("tuned", ()), setting)
     judged["selective_risk"] = _review(tuned, validation, setting)
     verdict = settled(judged)
-    return _told(held["tuned"], judged, verdict, _qualifier(claim) if verdict == "replace" else None)
+    needed = None if verdict in ("replace", "keep") else _needed(tuned, service, claim, held["tuned"], setting)
+    return _told(held["tuned"], judged, verdict, _qualifier(claim) if verdict == "replace" else None, needed)
 
 
-def _told(held: Sequence[Tree], judged: Tree, verdict: str, qualifier: str | None) -> Tree:
-    return {"guards": list(held), "criteria": judged, "decision": {"verdict": verdict, "qualifier": qualifier}}
+def _told(held: Sequence[Tree], judged: Tree, verdict: str, qualifier: str | None, needed: Tree | None) -> Tree:
+    empty = dict.fromkeys(("value", "low", "high", "bound"))
+    return {
+        "guards": [row | {"who": "tuned"} for row in held],
+        "criteria": {name: empty | row | {"name": name} for name, row in judged.items()},
+        "decision": {"verdict": verdict, "qualifier": qualifier, "needed": needed},
+    }
+
+
+def _needed(
+    tuned: Sequence[Row], service: Sequence[Row], claim: Tree, held: Sequence[Tree], setting: Setting
+) -> Tree | None:
+    """Items, and groups, of which a test with the disagreement seen here would settle what is open."""
+    margin, items = setting.evaluate.decision.margin, 0
+    groups = len({row["group"] for row in tuned})
+    size = len(tuned) / groups
+    if margin and claim["status"] == "inconclusive" and claim.get("low") is not None:
+        found = difference(tuned, service, setting, setting.metric, margin)
+        b, c, n = found["b"], found["c"], found["n"]
+        low, high = formulas.tango(b, c, n)
+        wider = max(1.0, ((claim["high"] - claim["low"]) / (high - low)) ** 2)
+        power = (formulas.Z + float(special.ndtri(0.8))) ** 2
+        alone = math.ceil(power * (max(b + c, 1) / n) / margin**2)
+        items = math.ceil(alone * wider * len(tuned) / n)
+        if size > 1:
+            disagreeing = max(1, found["discordant_groups"])
+            items = max(items, math.ceil(formulas.ENOUGH * groups / disagreeing * size))
+    lacking = [row for row in held if row["status"] == "inconclusive" and row["needed"]]
+    items = max([items, *(math.ceil(row["needed"] * len(tuned) / max(1, row["n"])) for row in lacking)])
+    if not items:
+        return None
+    return {"items": items} | ({"groups": math.ceil(items / size)} if size > 1 else {})
 
 
 def settled(judged: Mapping[str, Tree]) -> str:
