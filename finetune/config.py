@@ -146,7 +146,7 @@ class TrainConfig:
     learning_rate: float = key(2e-4, "peak rate; linear warm-up, cosine decay")
     learning_rates: LearningRates = section(LearningRates)
     precision: Literal["auto", "fp32", "bf16"] = key(
-        "auto", "auto | fp32 | bf16 (auto: fp32 on CPU, bf16 where a GPU has it)"
+        "auto", "auto | fp32 | bf16 (auto: bf16 where the GPU or CPU has instructions for it, else fp32)"
     )
     shuffle: bool = key(True, "false = the source's row order")
     balance: bool = key(False, "draw every label equally often in an epoch; rare ones repeat")

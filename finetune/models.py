@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from finetune import cpu, named, weights
 from finetune import family as families
-from finetune import named, weights
 from finetune.config import Config
 from finetune.errors import ConfigError, IntegrityError, ResourceError
 from finetune.family import Family
@@ -71,6 +71,8 @@ def load(config: Config, *, quantise: bool | None = None) -> Loaded:
     folder = weights.locate(config.model, offline=config.network == "none")
     weights.verify(folder, family)
     device = choose_device(config)
+    if device.type == "cpu":
+        cpu.keep_memory()
     dtype = torch.bfloat16 if device.type == "cuda" and precision(config, device) == "bf16" else torch.float32
     nf4 = config.method.quantise == "nf4" if quantise is None else quantise
     return Loaded(
@@ -101,7 +103,8 @@ def precision(config: Config, device: torch.device) -> str:
     """`fp32` or `bf16`: as asked, else by what the device computes natively."""
     if config.train.precision != "auto":
         return config.train.precision
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu.multiplies_bf16()
+    return "bf16" if native else "fp32"
 
 
 def record(loaded: Loaded) -> Json:

@@ -120,6 +120,8 @@ def test_cuda_that_is_not_there_is_a_resource_error(folder, monkeypatch):
     ("asked", "device", "native", "expected"),
     [
         ("auto", "cpu", False, "fp32"),
+        ("auto", "cpu", True, "bf16"),
+        ("fp32", "cpu", True, "fp32"),
         ("bf16", "cpu", False, "bf16"),
         ("auto", "cuda", True, "bf16"),
         ("auto", "cuda", False, "fp32"),
@@ -127,7 +129,8 @@ def test_cuda_that_is_not_there_is_a_resource_error(folder, monkeypatch):
     ],
 )
 def test_precision_by_capability(monkeypatch, asked, device, native, expected):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: native and device == "cuda")
+    monkeypatch.setattr(models.cpu, "multiplies_bf16", lambda: native and device == "cpu")
     assert models.precision(Config(train=TrainConfig(precision=asked)), torch.device(device)) == expected
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finetune import dataset, models
+from finetune import cpu, dataset, models
 from finetune.config import Config
 from finetune.encoding import Encoder
 from finetune.errors import DataError, IntegrityError, InterruptedRun
@@ -52,7 +52,7 @@ def train_part(config: Config, run: RunDir, part: Part) -> list[Path]:
             training_arguments(
                 config,
                 output_dir=str(run.make(part.checkpoints)),
-                bf16=models.precision(config, loaded.device) == "bf16",
+                bf16=_in_bf16(config, loaded),
                 on_cpu=loaded.device.type == "cpu",
             ),
             loaded=loaded,
@@ -75,6 +75,15 @@ def train_part(config: Config, run: RunDir, part: Part) -> list[Path]:
     trainer.keep_best()
     files = lora.save_adapter(model, loaded, part.adapter, run)
     return [*files, _table(part), part.train / journal.LOG, part.train / journal.VALIDATION]
+
+
+def _in_bf16(config: Config, loaded: Loaded) -> bool:
+    """Whether to train in bf16, said aloud; asked for where it is emulated, with what that costs."""
+    chosen = models.precision(config, loaded.device)
+    emulated = chosen == "bf16" and loaded.device.type == "cpu" and not cpu.multiplies_bf16()
+    hint = " (this CPU has no instructions for it; train.precision=auto is about ten times as fast)" if emulated else ""
+    print(f"precision: {chosen}{hint}", file=sys.stderr)
+    return chosen == "bf16"
 
 
 def _table(part: Part) -> Path:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from training import micro, micro_run
 from training.micro_run import without_times
 
-from finetune import models
+from finetune import cpu, models
 from finetune.config import TargetsConfig
 from finetune.errors import ConfigError, DataError, IntegrityError, InterruptedRun
 from finetune.rundir import RunDir
@@ -231,13 +231,17 @@ def test_a_gradient_that_is_not_finite_stops_the_run(model, run, monkeypatch):
 def test_the_supervised_text_and_the_table_are_printed_before_the_first_step(model, run, capsys):
     stage.run(micro_run.config(model, epochs=0.1), run)
     told = capsys.readouterr().err
+    assert "\nprecision: fp32\n" in told
     assert "supervised text: ' no<end_of_utterance>' | ' yes<end_of_utterance>' (9.5% of the tokens)" in told
     assert told.index("supervised text") < told.index("language_model") < told.index("step 1: validation")
     assert json.loads((run.train / "trainable.json").read_text())["language_model"]["trained"] > 0
 
 
-def test_bf16_keeps_fp32_master_weights(model, run):
+def test_bf16_keeps_fp32_master_weights(model, run, monkeypatch, capsys):
+    monkeypatch.setattr(cpu, "multiplies_bf16", lambda: False)
     stage.run(micro_run.config(model, epochs=1.0, precision="bf16"), run)
+    told = "precision: bf16 (this CPU has no instructions for it; train.precision=auto is about ten times as fast)\n"
+    assert told in capsys.readouterr().err
     _, state = checkpoints.newest(run.train / "checkpoints")
     assert {value.dtype for value in state.weights.values()} == {torch.float32}
     assert all(line["loss"] > 0 for line in micro_run.lines(run.train / "log.jsonl"))

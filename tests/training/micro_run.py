@@ -39,7 +39,14 @@ def config(model: Path, **train) -> configuration.Config:
     method = configuration.MethodConfig(
         rank=4, dropout=0.2, targets=configuration.TargetsConfig("attention", "all", "all")
     )
-    settings = {"epochs": 3.0, "batch_size": 2, "accumulate": 2, "learning_rate": 1e-2, "augment": "inspection"}
+    settings = {
+        "epochs": 3.0,
+        "batch_size": 2,
+        "precision": "fp32",
+        "accumulate": 2,
+        "learning_rate": 1e-2,
+        "augment": "inspection",
+    }
     return configuration.Config(
         seed=3,
         data=configuration.DataConfig(adapter="synthetic"),
