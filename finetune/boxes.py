@@ -7,7 +7,7 @@ answers, parsed replies and scores are in it; `write` and `read` turn it into a 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finetune.errors import DataError
@@ -36,10 +36,16 @@ def canonical(boxes: Sequence[Box], size: tuple[int, int]) -> list[Placed]:
         boxes: xyxy pixels of one upright image.
         size: its (height, width).
     """
+    return [replace(placed, box=_whole(placed.box)) for placed in in_thousandths(boxes, size)]
+
+
+def in_thousandths(boxes: Sequence[Box], size: tuple[int, int]) -> list[Placed]:
+    """The same without rounding: in a large image a thousandth is wider than a defect."""
     height, width = size
-    scale = (SCALE / width, SCALE / height) * 2
-    corners = [[value * by for value, by in zip((b.x1, b.y1, b.x2, b.y2), scale, strict=True)] for b in boxes]
-    return [Placed(b.label, _whole(c)) for b, c in zip(boxes, corners, strict=True)]
+    return [
+        Placed(b.label, (b.x1 * SCALE / width, b.y1 * SCALE / height, b.x2 * SCALE / width, b.y2 * SCALE / height))
+        for b in boxes
+    ]
 
 
 def _whole(corners: Sequence[float]) -> tuple[float, float, float, float]:
@@ -70,7 +76,7 @@ def from_json(text: str) -> list[Placed]:
         DataError: it is none; says what was expected.
     """
     try:
-        return [_placed(row) for row in json.loads(text)]
+        return [_placed(row, ours=True) for row in json.loads(text)]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(
             f'boxes {text[:80]!r} cannot be read ({error}); expected [{{"label": "x", "box": [x1, y1, x2, y2]}}], '
@@ -78,8 +84,10 @@ def from_json(text: str) -> list[Placed]:
         ) from error
 
 
-def _placed(row: Mapping[str, Any]) -> Placed:
+def _placed(row: Mapping[str, Any], ours: bool = False) -> Placed:
     """One object of a list, under any of the keys that models use; Gemini's `box_2d` has y first.
+
+    In a reply, numbers that are all below 1 are shares of the image; in `ours` they are a corner of a large one.
 
     Raises:
         ValueError: not four numbers in 0-1000 with an area.
@@ -89,7 +97,7 @@ def _placed(row: Mapping[str, Any]) -> Placed:
         raise ValueError("no box or no label")
     values = [float(value) for value in row[name]]
     x1, y1, x2, y2 = values if name != "box_2d" else [values[1], values[0], values[3], values[2]]
-    fractions = max(values) <= 1 and any(value % 1 for value in values)
+    fractions = not ours and max(values) <= 1 and any(value % 1 for value in values)
     if not (0 <= x1 < x2 <= SCALE and 0 <= y1 < y2 <= SCALE) or fractions:
         raise ValueError(f"{values} is no box in 0-{SCALE}")
     score = row.get("score", row.get("confidence"))

@@ -22,9 +22,9 @@ def key(default: Any, help: str, *, late: bool = False) -> Any:
     return field(default=default, metadata={"help": help, "late": late})
 
 
-def section(cls: type) -> Any:
-    """Declares a nested section."""
-    return field(default_factory=cls)
+def section(cls: type, *, late: bool = False) -> Any:
+    """Declares a nested section; `late`: see `identity`."""
+    return field(default_factory=cls, metadata={"late": late})
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,16 @@ class SplitConfig:
     test: float = key(0.2, "share of groups for the test")
     column: str | None = key(None, "column that already says train, val or test")
     salt: str = key("", "changes which groups fall where; independent of the seed")
+
+
+@dataclass(frozen=True)
+class TilesConfig:
+    """Large images with small defects: cut into squares, asked one by one, put together again in the evaluation."""
+
+    size: int | None = key(None, "side of the square tiles in pixels of the upright image (null = whole images)")
+    overlap: int = key(0, "pixels that neighbours share at least; best the length of the largest defect")
+    keep_empty: float = key(1.0, "share of the tiles without a box that training uses, by hash")
+    empty: str | None = key(None, "classify: the answer of a tile that holds no box")
 
 
 @dataclass(frozen=True)
@@ -71,12 +81,14 @@ class DataConfig:
     )
     bad_row_limit: int = key(100, "give up when more rows than this are quarantined")
     sensitivity: Literal["normal", "restricted"] = key("normal", "normal | restricted (no pictures in reports)")
+    tiles: TilesConfig = section(TilesConfig, late=True)
 
 
 def identity(data: DataConfig) -> dict[str, Any]:
     """The section as plain values, for digests. A late key at its default leaves no trace: older runs still match."""
-    late = {entry.name: entry.default for entry in fields(data) if entry.metadata.get("late")}
-    return {name: value for name, value in asdict(data).items() if name not in late or value != late[name]}
+    late = {entry.name for entry in fields(data) if entry.metadata.get("late")}
+    plain = asdict(DataConfig())
+    return {name: value for name, value in asdict(data).items() if name not in late or value != plain[name]}
 
 
 @dataclass(frozen=True)
@@ -209,8 +221,8 @@ class EvaluateConfig:
     subgroups: tuple[str, ...] = key((), "columns of meta by which results are broken down")
     primary_baseline: str | None = key(None, "the model to be replaced (default: the baseline's name)")
     unit: Literal["image", "group"] = key("image", "what one decision is about: image | group (part, patient)")
-    aggregate: Literal["any", "max", "vote"] | None = key(
-        None, "unit=group: any positive image | largest probability | majority vote"
+    aggregate: Literal["any", "max", "vote", "nms"] | None = key(
+        None, "several images or tiles as one: any positive | largest probability | majority vote | boxes of tiles"
     )
     sealed: bool = key(False, "the test may be opened once; a second look is refused")
     general: str | None = key(None, "folder of general question sets, to see what training made the model forget")

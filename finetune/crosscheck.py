@@ -6,12 +6,15 @@ from finetune import crosscheck_evaluation, named
 from finetune.config import AUGMENTS, STAGES, Config
 from finetune.parsing.assertions import ambiguous
 
+LEAST_TILE_PX = 16
+
 
 def problems(config: Config) -> list[str]:
     """Checks what one field cannot know about another; returns every mistake, worded for the user."""
     return [
         *_name_problems(config),
         *_data_problems(config),
+        *_tile_problems(config),
         *_task_problems(config),
         *crosscheck_evaluation.problems(config),
         *_train_problems(config),
@@ -59,6 +62,42 @@ def _data_problems(config: Config) -> list[str]:
             "that lets the owner read and write"
         )
     return found
+
+
+def _tile_problems(config: Config) -> list[str]:
+    rule, found = config.data.tiles, []
+    if rule.size is None:
+        asked = {"overlap": rule.overlap != 0, "keep_empty": rule.keep_empty != 1, "empty": rule.empty is not None}
+        return [f"data.tiles.{name}: nothing is cut; set data.tiles.size too" for name, given in asked.items() if given]
+    if rule.size < LEAST_TILE_PX:
+        found.append(f"data.tiles.size: got {rule.size}, expected at least {LEAST_TILE_PX} pixels")
+    elif not 0 <= rule.overlap <= rule.size // 2:
+        found.append(f"data.tiles.overlap: got {rule.overlap}, expected 0 to {rule.size // 2}, half of the size")
+    if not 0 <= rule.keep_empty <= 1:
+        found.append(f"data.tiles.keep_empty: got {rule.keep_empty:g}, expected a share from 0 to 1")
+    ways = _ways(config.task.kind)
+    if not ways:
+        return [*found, f"data.tiles: a tile has no answer of its own in task.kind={config.task.kind}"]
+    if config.evaluate.aggregate not in ways:
+        found.append(
+            f"data.tiles: say how tiles make one answer about an image: evaluate.aggregate={' or '.join(ways)}"
+        )
+    closed = "nms" not in ways
+    if closed != (rule.empty is not None):
+        said = "needs the answer of a tile without a box" if closed else "is for task.kind=classify; leave it out"
+        found.append(f"data.tiles.empty: {said}")
+    elif rule.empty is not None and config.task.labels and rule.empty not in config.task.labels:
+        found.append(f"data.tiles.empty: {named.unknown('label', rule.empty, config.task.labels)}")
+    if not closed and config.evaluate.unit == "group":
+        found.append("evaluate.unit=group: boxes of several images are no one answer; tiles make one of each image")
+    return found
+
+
+def _ways(kind: str) -> tuple[str, ...]:
+    """How tiles make one answer in a task; none where it declares no way, or is not known."""
+    found = vars(named.load("task", kind)) if kind in named.names("task") else {}
+    ways: tuple[str, ...] = found.get("TILES", ())
+    return ways
 
 
 def _task_problems(config: Config) -> list[str]:

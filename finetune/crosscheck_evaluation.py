@@ -21,10 +21,10 @@ def problems(config: Config) -> list[str]:
         *_models(config),
         *_adapter(config),
         *_shares(config.evaluate),
-        *_positive(config.evaluate, labels),
+        *_positive(config.evaluate, labels, config.data.tiles.empty),
         *_guards(config.evaluate, labels),
         *_weights(config.evaluate, labels),
-        *_unit(config.evaluate),
+        *_unit(config.evaluate, config.data.tiles.size),
         *_baseline(config.baseline),
     ]
 
@@ -74,7 +74,7 @@ def _shares(evaluate: EvaluateConfig) -> Iterator[str]:
         yield f"evaluate.batch_size: got {evaluate.batch_size:g}, expected more than 0"
 
 
-def _positive(evaluate: EvaluateConfig, labels: tuple[str, ...]) -> Iterator[str]:
+def _positive(evaluate: EvaluateConfig, labels: tuple[str, ...], negative: str | None) -> Iterator[str]:
     if evaluate.positive is not None:
         if labels and evaluate.positive not in labels:
             yield f"evaluate.positive: {named.unknown('label', evaluate.positive, labels)}"
@@ -84,7 +84,8 @@ def _positive(evaluate: EvaluateConfig, labels: tuple[str, ...]) -> Iterator[str
         in ("sensitivity", "specificity"),
         "evaluate.threshold": evaluate.threshold is not None,
         "evaluate.prevalence": bool(evaluate.prevalence),
-        f"evaluate.aggregate={evaluate.aggregate}": evaluate.aggregate in ("any", "max"),
+        f"evaluate.aggregate={evaluate.aggregate}": evaluate.aggregate == "max"
+        or (evaluate.aggregate == "any" and negative is None),
     }
     for what, needed in needing.items():
         if needed:
@@ -145,10 +146,12 @@ def _weights(evaluate: EvaluateConfig, labels: tuple[str, ...]) -> Iterator[str]
         yield "evaluate.costs needs evaluate.prevalence: what a thousand parts cost depends on how many are bad"
 
 
-def _unit(evaluate: EvaluateConfig) -> Iterator[str]:
-    if evaluate.unit == "group" and evaluate.aggregate is None:
+def _unit(evaluate: EvaluateConfig, tile: int | None) -> Iterator[str]:
+    if evaluate.aggregate == "nms" and tile is None:
+        yield "evaluate.aggregate=nms puts boxes of tiles together; it needs data.tiles.size"
+    elif evaluate.unit == "group" and evaluate.aggregate is None:
         yield "evaluate.unit=group needs evaluate.aggregate=any, max or vote: how several images make one decision"
-    if evaluate.unit == "image" and evaluate.aggregate is not None:
+    elif evaluate.unit == "image" and evaluate.aggregate is not None and tile is None:
         yield f"evaluate.aggregate={evaluate.aggregate} is for evaluate.unit=group; leave it out or set the unit"
 
 

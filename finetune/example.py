@@ -20,12 +20,29 @@ class ImageRef:
         member: name inside an archive, or None.
         frame: index of the frame or slice, or None for files with one.
         window: (low, high) raw values mapped to 0..255, needed for 16-bit and float images.
+        tile: (left, top, right, bottom) pixels of the upright image, or None for all of it.
     """
 
     path: str
     member: str | None = None
     frame: int | None = None
     window: tuple[float, float] | None = None
+    tile: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The example that a tile was cut from.
+
+    Attributes:
+        id: of that example.
+        target: its answer; of boxes the canonical text in thousandths of the whole image.
+        size: (height, width) of its upright images.
+    """
+
+    id: str
+    target: str
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,7 @@ class Example:
         boxes: annotated boxes, for detection.
         meta: columns carried along for subgroups.
         row: where it stands in the source ("labels.csv line 41"), for errors.
+        whole: what it was cut from, where `data.tiles` cuts images.
     """
 
     id: str
@@ -75,6 +93,7 @@ class Example:
     boxes: tuple[Box, ...] | None = None
     meta: dict[str, str] = field(default_factory=dict)
     row: str = ""
+    whole: Whole | None = None
 
     @property
     def question(self) -> str:

@@ -10,26 +10,17 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from tqdm import tqdm
 
-from finetune import dataset, named, pixels, split
+from finetune import dataset, named, pixels, split, tiles
 from finetune.config import Config, DataConfig
 from finetune.errors import DataError
-from finetune.example import BadRow, Example, ImageRef
-from finetune.rundir import Json, RunDir, read_jsonl, sha256_file
-
-_CHUNK = 64
-"""Rows looked at ahead: bounds memory, keeps every core busy (Pillow decodes outside the interpreter lock)."""
-
-_REMEMBERED = 2**16
-"""Images whose digests are remembered: rows that share an image, as questions do, decode it once."""
-
-_Complete = Callable[[Example, Sequence[tuple[int, int]]], Example]
+from finetune.example import BadRow, Example
+from finetune.looking import Eye, Look, looked
+from finetune.rundir import Json, RunDir, read_jsonl
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,20 +30,34 @@ class Kept:
     Attributes:
         item: what splits need; its label is the target as written.
         asked: digest of pixels and question, by which conflicting answers are found.
+        empty: it is a tile without a box.
     """
 
     item: split.Item
     asked: bytes
+    empty: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Look:
-    """One image: (height, width) upright, digest and size of its file, digest of its pixels (empty: not decoded)."""
+class _Seen:
+    """An example with the looks at its images; `index`: which of their tiles it is, where they are cut."""
 
-    size: tuple[int, int]
-    sha256: str
-    length: int
-    pixels: bytes
+    example: Example
+    looks: list[Look]
+    index: int
+
+    @property
+    def same(self) -> str:
+        """Tells its images from others, whole as they are: by pixels, or by bytes where nothing was decoded."""
+        return pixels.combine([look.pixels or bytes.fromhex(look.sha256) for look in self.looks])
+
+    @property
+    def decoded(self) -> str | None:
+        """Digest of the pixels that a model sees, or None where nothing was decoded."""
+        if not all(look.pixels for look in self.looks):
+            return None
+        shown = [look.pixels if self.example.whole is None else look.tiles[self.index] for look in self.looks]
+        return pixels.combine(shown)
 
 
 class Spool:
@@ -95,7 +100,8 @@ def take(config: Config, run: RunDir, spool: Spool) -> tuple[list[Kept], list[Ba
     """Reads, limits and looks at every row; good ones go to `spool`, in the order of the source.
 
     Returns:
-        what memory keeps of the good ones, the bad ones, and the counts `read` and `taken` (by `data.limit`).
+        what memory keeps of the good ones, the bad ones, and the counts `read`, `taken` (by `data.limit`), `kept`, and
+        of `boxes` and those `in_pieces` where images are cut.
 
     Raises:
         DataError: the source is empty, or a bad row that the policy does not set aside.
@@ -107,18 +113,14 @@ def take(config: Config, run: RunDir, spool: Spool) -> tuple[list[Kept], list[Ba
         rows = _read(config, run, bad, counts)
         if config.data.limit is not None:
             rows = _limited(rows, config.data, aside)
-        for done in _looked(rows, config, run):
-            counts["taken"] += 1
+        for done in _looked(rows, config, run, counts):
             if isinstance(done, BadRow):
                 bad.append(done)
                 apply_policy(bad, config.data)
                 continue
-            example, looks = done
-            first = looks[0]
-            whole = pixels.combine([look.pixels for look in looks]) if all(look.pixels for look in looks) else None
-            same = whole or pixels.combine([bytes.fromhex(look.sha256) for look in looks])
-            kept.append(_kept(example, same))
-            spool.add(example, sha256=first.sha256, bytes=first.length, pixels_sha256=whole)
+            first = done.looks[0]
+            kept.append(_kept(done))
+            spool.add(done.example, sha256=first.sha256, bytes=first.length, pixels_sha256=done.decoded)
     if run.images.is_dir():
         for path in run.images.iterdir():
             path.chmod(run.file_mode)
@@ -154,11 +156,14 @@ def apply_policy(bad: Sequence[BadRow], data: DataConfig) -> None:
         raise DataError(f"more than data.bad_row_limit={data.bad_row_limit} rows are bad; the first are\n{shown}")
 
 
-def _kept(example: Example, same: str) -> Kept:
-    asked = hashlib.sha256("\0".join((same, *(turn.text for turn in example.messages))).encode()).digest()
+def _kept(seen: _Seen) -> Kept:
+    example = seen.example
+    own = seen.decoded or f"{seen.same} {example.images[0].tile}"
+    asked = hashlib.sha256("\0".join((own, *(turn.text for turn in example.messages))).encode()).digest()
     shared = None if example.split is None else sys.intern(example.split)
-    item = split.Item(example.id, example.group, sys.intern(example.target), sys.intern(same), shared, example.row)
-    return Kept(item, asked)
+    same = sys.intern(seen.same)
+    item = split.Item(example.id, example.group, sys.intern(example.target), same, shared, example.row)
+    return Kept(item, asked, example.whole is not None and not example.boxes)
 
 
 def _read(config: Config, run: RunDir, bad: list[BadRow], counts: Counter[str]) -> Iterator[Example]:
@@ -186,38 +191,26 @@ def _limited(rows: Iterable[Example], data: DataConfig, aside: Spool) -> Iterato
     return (row for row in aside.examples() if row.group in groups)
 
 
-def _looked(rows: Iterable[Example], config: Config, run: RunDir) -> Iterator[tuple[Example, list[_Look]] | BadRow]:
-    """Looks at every image of every row, several at a time, in order."""
+def _looked(rows: Iterable[Example], config: Config, run: RunDir, counts: Counter[str]) -> Iterator[_Seen | BadRow]:
+    """Looks at every image of every row, several at a time, in order; where images are cut, each tile is an example."""
+    rule = config.data.tiles
     rest = iter(rows)
-    if (first := next(rest, None)) is None:
+    if (first := next(rest, None)) is None:  # the root of images that an adapter writes is there with the first
         return
-    root = dataset.image_root(config, run)
-    rest = itertools.chain([first], rest)
-    look = lru_cache(maxsize=_REMEMBERED)(partial(_decoded if config.data.decode == "full" else _header, root))
-    complete = partial(named.load("task", config.task.kind).complete, config.task)
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        while chunk := list(itertools.islice(rest, _CHUNK)):
-            yield from pool.map(lambda row: _checked(row, look, complete), chunk)
-
-
-def _checked(
-    row: Example, look: Callable[[ImageRef], _Look], complete: _Complete
-) -> tuple[Example, list[_Look]] | BadRow:
-    try:
-        looks = [look(ref) for ref in row.images]
-        return complete(row, [found.size for found in looks]), looks
-    except DataError as error:
-        return BadRow(row.row, row.images[0].path, str(error))
-
-
-def _decoded(root: Path, ref: ImageRef) -> _Look:
-    image = pixels.load(root, ref)
-    place = pixels.check(root, ref.path)
-    return _Look((image.height, image.width), sha256_file(place), place.stat().st_size, pixels.fingerprint(image))
-
-
-def _header(root: Path, ref: ImageRef) -> _Look:
-    """Without decoding: what is damaged further in shows in training; duplicates are found by their bytes alone."""
-    width, height = pixels.header(root, ref).size
-    place = pixels.check(root, ref.path)
-    return _Look((height, width), sha256_file(place), place.stat().st_size, b"")
+    grid = partial(tiles.grid, rule=rule) if rule.size is not None else None
+    eye = Eye(dataset.image_root(config, run), config.data.decode, grid)
+    for row, looks in looked(itertools.chain([first], rest), eye, config.hardware.workers):
+        counts["taken"] += 1
+        sound = [look for look in looks if isinstance(look, Look)]
+        try:
+            if wrong := [look for look in looks if isinstance(look, str)]:
+                raise DataError(wrong[0])
+            parts = tiles.cut(row, [look.size for look in sound], config)
+        except DataError as error:
+            yield BadRow(row.row, row.images[0].path, str(error))
+            continue
+        counts["kept"] += 1
+        if rule.size is not None:
+            counts["boxes"] += len(row.boxes or ())
+            counts["in_pieces"] += tiles.in_pieces(row.boxes or (), sound[0].size, rule)
+        yield from (_Seen(part, sound, index) for index, part in enumerate(parts))

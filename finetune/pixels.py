@@ -6,13 +6,13 @@ palettes go through Pillow's own conversion; raw values of more than 8 bits need
 
 import hashlib
 import io
-import os
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +22,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from finetune.errors import DataError
 from finetune.example import ImageRef
-from finetune.safe_path import check as check  # adapters know this module alone
+from finetune.image_header import ORIENTATION, told_late
+from finetune.image_header import Header as Header  # adapters know this module alone
+from finetune.image_header import upright as upright
+from finetune.safe_path import check as check
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
 """Decoders that may run on private data; everything else Pillow knows is never tried."""
@@ -32,9 +35,10 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp",
 
 MAX_PIXELS = 2**26
 MAX_SIDE_PX = 20_000
+_WHOLES = 4
+"""Decoded images that are kept while their tiles are read."""
 _BACKGROUND = (255, 255, 255, 255)
 _DEEP_MODES = ("I", "F")
-_ORIENTATION = 0x0112
 _UNDECODABLE = (
     OSError,
     SyntaxError,
@@ -64,9 +68,41 @@ def load(root: Path, ref: ImageRef) -> Image.Image:
         DataError: the path is unsafe, the file damaged, too large, of another format, of several frames without a rule,
             or of more than 8 bits without a window. Names the path.
     """
+    if ref.tile is not None:
+        return _tile(root, ref)
     with _opened(_file(root, ref), ref) as image:
         image.load()
         return ImageOps.exif_transpose(_to_rgb(image, ref))
+
+
+def _tile(root: Path, ref: ImageRef) -> Image.Image:
+    """A rectangle of an upright image; the last images stay decoded, since their tiles are mostly wanted together."""
+    status = _file(root, ref).stat()
+    return crop(_whole(root, replace(ref, tile=None), status.st_mtime_ns, status.st_size), ref)
+
+
+@lru_cache(maxsize=_WHOLES)
+def _whole(root: Path, ref: ImageRef, changed: int, length: int) -> Image.Image:
+    return load(root, ref)
+
+
+def crop(whole: Image.Image, ref: ImageRef) -> Image.Image:
+    """Cuts the tile of a reference out of its decoded image.
+
+    Raises:
+        DataError: it is not inside.
+    """
+    _check_tile(ref, whole.size)
+    return whole.crop(ref.tile) if ref.tile else whole
+
+
+def _check_tile(ref: ImageRef, size: tuple[int, int]) -> None:
+    left, top, right, bottom = ref.tile or (0, 0, *size)
+    if not (0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]):
+        raise DataError(
+            f"image {ref.path!r} is {size[0]} x {size[1]} pixels, so it has no tile {ref.tile}: it was changed "
+            "since it was cut. Run prepare again."
+        )
 
 
 def decode(content: bytes, ref: ImageRef) -> Image.Image:
@@ -82,26 +118,6 @@ def decode(content: bytes, ref: ImageRef) -> Image.Image:
         return ImageOps.exif_transpose(_to_rgb(image, ref))
 
 
-@dataclass(frozen=True)
-class Header:
-    """What a file says of its pixels before they are decoded.
-
-    Attributes:
-        width: as stored, before EXIF.
-        height: as stored, before EXIF.
-        orientation: EXIF orientation, 1 (upright) to 8.
-    """
-
-    width: int
-    height: int
-    orientation: int = 1
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of the upright image."""
-        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
-
-
 def header(root: Path, ref: ImageRef) -> Header:
     """Size and orientation, with every check of `load` that needs no pixels.
 
@@ -114,40 +130,11 @@ def header(root: Path, ref: ImageRef) -> Header:
                 f"image {ref.path!r} holds raw values of more than 8 bits (mode {image.mode}). Say which range is "
                 "black to white: data.options.window=[LOW,HIGH]."
             )
-        exif = image.getexif() if _told_late(image) else Image.Image.getexif(image)
-        orientation = exif.get(_ORIENTATION, 1)
-        return Header(*image.size, orientation if orientation in range(2, 9) else 1)
-
-
-def _told_late(image: Image.Image) -> bool:
-    """Whether EXIF may stand behind the pixels: Pillow decodes every PNG to find out, this skips along its chunks."""
-    file = image.fp  # type: ignore[attr-defined]
-    if image.format != "PNG" or file is None:
-        return True
-    place = file.tell()
-    try:
-        file.seek(8)
-        seen = False
-        while len(head := file.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            seen |= kind == b"IDAT"
-            if seen and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
-                return True
-            file.seek(length + 4, os.SEEK_CUR)
-        return False
-    finally:
-        file.seek(place)
-
-
-def upright(box: tuple[float, float, float, float], stored: Header) -> tuple[float, float, float, float]:
-    """Moves a box, xyxy pixels of the stored image, to where EXIF rotation puts it."""
-    x1, y1, x2, y2 = box
-    width, height, turn = stored.width, stored.height, stored.orientation
-    if turn in (2, 3, 7, 8):
-        x1, x2 = width - x2, width - x1
-    if turn in (3, 4, 6, 7):
-        y1, y2 = height - y2, height - y1
-    return (y1, x1, y2, x2) if turn >= 5 else (x1, y1, x2, y2)
+        exif = image.getexif() if told_late(image) else Image.Image.getexif(image)
+        orientation = exif.get(ORIENTATION, 1)
+        found = Header(*image.size, orientation if orientation in range(2, 9) else 1)
+        _check_tile(ref, found.size)
+        return replace(found, tile=ref.tile)
 
 
 def load_values(root: Path, relative: str) -> NDArray[np.int64]:
@@ -162,7 +149,7 @@ def load_values(root: Path, relative: str) -> NDArray[np.int64]:
             raise DataError(
                 f"mask {relative!r} has mode {image.mode}; expected one channel of whole numbers (grey or palette)."
             )
-        if image.getexif().get(_ORIENTATION, 1) != 1:
+        if image.getexif().get(ORIENTATION, 1) != 1:
             raise DataError(f"mask {relative!r} is turned by EXIF, which masks must not be; save it upright.")
         return np.asarray(image).astype(np.int64)
 
@@ -256,9 +243,9 @@ def _windowed(image: Image.Image, ref: ImageRef) -> Image.Image:
 
 def _keep_exif(source: Image.Image, converted: Image.Image) -> Image.Image:
     """Carries the orientation over a conversion that lost it, so that it can be applied once, at the end."""
-    orientation = source.getexif().get(_ORIENTATION, 1)
+    orientation = source.getexif().get(ORIENTATION, 1)
     exif = Image.Exif()
-    exif[_ORIENTATION] = orientation
+    exif[ORIENTATION] = orientation
     converted.info = {"exif": exif.tobytes()} if orientation != 1 else {}
     return converted
 

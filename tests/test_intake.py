@@ -7,10 +7,11 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from finetune import intake, pixels
+from finetune import intake, looking, pixels
 from finetune.config import Config, DataConfig, TaskConfig
 from finetune.errors import DataError
 from finetune.example import BadRow, Box, Example, ImageRef, Message
+from finetune.looking import Look
 from finetune.rundir import RunDir, sha256_file
 
 FULL = Example(
@@ -25,6 +26,7 @@ FULL = Example(
     {"site": "A"},
     "labels.csv line 2",
 )
+LOOK = Look((3, 4), "ab" * 32, 9, b"pixels")
 PLAIN = Example("b.png#1", (ImageRef("b.png"),), "good", "b.png")
 
 
@@ -102,7 +104,7 @@ def test_what_errors_call_the_source(tmp_path):
 def test_rows_digests_and_sizes(tmp_path, run):
     config = config_of(tmp_path / "in", [("a.png", "x", "1"), ("b.png", "y", "1"), ("twin.png", "x", "2")], group="lot")
     kept, bad, counts, rows = take(config, run)
-    assert (bad, counts) == ([], Counter(read=3, taken=3))
+    assert (bad, counts) == ([], Counter(read=3, taken=3, kept=3))
     assert [(one.item.id, one.item.group, one.item.label, one.item.row) for one in kept] == [
         ("a.png#1", "1", "x", "labels.csv line 2"),
         ("b.png#1", "1", "y", "labels.csv line 3"),
@@ -126,14 +128,15 @@ def test_rows_that_share_an_image_look_at_it_once(tmp_path, run, monkeypatch):
     seen = Counter()
     load = pixels.load
     monkeypatch.setattr(pixels, "load", lambda root, ref: (seen.update([ref.path]), load(root, ref))[1])
-    monkeypatch.setattr(intake.os, "cpu_count", lambda: 1)  # two threads might both miss the memory of looks
+    monkeypatch.setattr(looking.os, "cpu_count", lambda: 1)  # two threads might both miss the memory of looks
     take(config_of(tmp_path / "in", [("a.png", "x", str(n)) for n in range(9)] + [("b.png", "y", "1")]), run)
     assert seen == {"a.png": 1, "b.png": 1}
 
 
 def test_questions_tell_equal_images_apart():
     one, other = (
-        intake._kept(dataclasses.replace(PLAIN, messages=(Message("user", text),)), "00") for text in ("a", "b")
+        intake._kept(intake._Seen(dataclasses.replace(PLAIN, messages=(Message("user", text),)), [LOOK], 0))
+        for text in ("a", "b")
     )
     assert one.item.pixels == other.item.pixels
     assert one.asked != other.asked
@@ -143,7 +146,8 @@ def test_questions_tell_equal_images_apart():
 def test_a_limit_takes_whole_groups(tmp_path, run, wanted):
     rows = [("a.png", "x", "1"), ("b.png", "y", "2"), ("c.png", "x", "1"), ("twin.png", "y", "2")]
     kept, _, counts, _ = take(config_of(tmp_path / "in", rows, group="lot", limit=wanted), run)
-    assert counts == Counter(read=4, taken=2 if wanted == 1 else 4)
+    taken = 2 if wanted == 1 else 4
+    assert counts == Counter(read=4, taken=taken, kept=taken)
     sizes = Counter(one.item.group for one in kept)
     assert set(sizes.values()) == {2}
     assert list(run.data.iterdir()) == []

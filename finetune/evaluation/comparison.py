@@ -207,7 +207,7 @@ def _numbers(test: Test, deployed: Rows, case: criteria.Case) -> Json:
         "task": test.task,
         "estimand": {
             "unit": evaluate.unit,
-            "aggregate": evaluate.aggregate if evaluate.unit == "group" else None,
+            "aggregate": evaluate.aggregate,
             "text": units.describe(test, evaluate),
             "images": len(test.examples),
         },

@@ -26,6 +26,7 @@ class Test:
         positive: label whose sensitivity and specificity are shown, or None.
         seed: of the resamples.
         task: kind of the task.
+        negative: the answer of a tile that shows nothing (`data.tiles.empty`), or None.
     """
 
     __test__ = False  # not a test class, whatever its name makes pytest think
@@ -37,6 +38,7 @@ class Test:
     positive: str | None
     seed: int
     task: str = "classify"
+    negative: str | None = None
 
 
 @dataclass(frozen=True)

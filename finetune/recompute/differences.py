@@ -63,6 +63,8 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
         folds=[fold for fold, _ in rows],
         meta=[example.meta for _, example in rows],
         task=config.task.kind,
+        negative=config.data.tiles.empty,
+        tiles={example.id: example for _, example in rows if example.whole is not None},
     )
     tree = headline.expected(deployed, generated, setting)
     tree |= verdict.expected(deployed, generated, validation, setting, found.get("fairness", []))

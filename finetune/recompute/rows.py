@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from finetune import tiles
 from finetune.config import EvaluateConfig
+from finetune.example import Example
 from finetune.recompute import formulas
+from finetune.scoring.boxes import exact
 
 Row = dict[str, Any]
 FAILED = ("unparsed", "refused", "filtered", "api_error", "truncated")
@@ -24,6 +27,8 @@ class Setting:
         folds: fold of each item, "" without cross-validation.
         meta: columns for subgroups of each item.
         task: kind of the task.
+        negative: the answer of a tile that shows nothing, or None.
+        tiles: id -> example, where the items are tiles of images.
     """
 
     labels: tuple[str, ...]
@@ -33,6 +38,8 @@ class Setting:
     folds: Sequence[str]
     meta: Sequence[Mapping[str, str]]
     task: str
+    negative: str | None = None
+    tiles: Mapping[str, Example] = field(default_factory=dict)
 
     @property
     def metric(self) -> str:
@@ -45,12 +52,29 @@ def decisive(who: str, rows: Sequence[Row], setting: Setting) -> list[Row]:
     evaluate = setting.evaluate
     if evaluate.threshold is not None and evaluate.positive is not None and who not in (setting.baseline, "majority"):
         rows = [_decided(row, evaluate.positive, evaluate.threshold) for row in rows]
-    if evaluate.unit == "image":
+    if evaluate.unit == "image" and not setting.tiles:
         return list(rows)
     members: dict[str, list[Row]] = {}
     for row in rows:
-        members.setdefault(row["group"], []).append(row)
-    return [_unit(own, setting) for own in members.values()]
+        key = row["group"] if evaluate.unit == "group" else row["id"][: row["id"].rindex("@")]
+        members.setdefault(key, []).append(row)
+    unit = _boxes if evaluate.aggregate == "nms" else _unit
+    return [unit(own, setting) for own in members.values()]
+
+
+def _boxes(rows: Sequence[Row], setting: Setting) -> Row:
+    """Boxes of the tiles of an image: put together and matched by the task's own functions, here only applied again."""
+    own = [setting.tiles[row["id"]] for row in rows]
+    whole = own[0].whole
+    told = {row["id"]: None if row["outcome"] in FAILED else row["answer"] for row in rows}
+    joined, gold = tiles.joined(told, own), whole.target if whole else ""
+    failed = [row["outcome"] for row in rows if row["outcome"] in FAILED]
+    right = not failed and exact(gold, joined)
+    outcome = "correct" if right else "wrong"
+    if "api_error" in failed or len(failed) == len(rows):
+        outcome = "api_error" if "api_error" in failed else failed[0]
+    seconds = sum(row["seconds"] for row in rows)
+    return rows[0] | {"gold": gold, "answer": joined, "outcome": outcome, "seconds": seconds}
 
 
 def _decided(row: Row, positive: str, threshold: float) -> Row:
@@ -68,7 +92,7 @@ def _answered(row: Row, answer: str) -> Row:
 def _unit(rows: Sequence[Row], setting: Setting) -> Row:
     how, positive = setting.evaluate.aggregate or "vote", setting.evaluate.positive
     golds = [row["gold"] for row in rows]
-    gold = positive if how != "vote" and positive in golds else Counter(golds).most_common(1)[0][0]
+    gold = Counter(golds).most_common(1)[0][0] if how == "vote" else _strongest(golds, setting)
     good = [row for row in rows if row["outcome"] not in FAILED]
     failed = [row["outcome"] for row in rows if row["outcome"] in FAILED]
     whole = rows[0] | {"gold": gold, "seconds": sum(row["seconds"] for row in rows), "probabilities": None}
@@ -78,6 +102,13 @@ def _unit(rows: Sequence[Row], setting: Setting) -> Row:
     if answer is None:
         return whole | {"answer": None, "outcome": failed[0] if failed else "unparsed"}
     return _answered(whole, answer)
+
+
+def _strongest(answers: Sequence[str], setting: Setting) -> str:
+    """The positive label, else the commonest that is not the negative one, else the negative one."""
+    ranked = [label for label, _ in Counter(answers).most_common()]
+    ranked.sort(key=lambda label: (label != setting.evaluate.positive, label == setting.negative))
+    return ranked[0]
 
 
 def _highest(good: Sequence[Row], positive: str) -> dict[str, float] | None:
@@ -101,9 +132,9 @@ def _settled(good: Sequence[Row], failed: int, setting: Setting, how: str, posit
             return positive
         others = {label: sum(row[label] for row in chances) for label in chances[0] if label != positive}
         return None if failed else max(others, key=lambda label: others[label])
-    if positive in votes:
-        return positive
-    return None if failed or not votes else str(votes.most_common(1)[0][0])
+    if not votes or (failed and positive not in votes):
+        return None
+    return _strongest([row["answer"] for row in good], setting)
 
 
 def counts(row: Row, metric: str, positive: str | None) -> bool:

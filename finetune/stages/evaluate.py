@@ -91,6 +91,7 @@ def _test(config: Config, run: RunDir) -> Test:
         positive=positive,
         seed=config.seed,
         task=config.task.kind,
+        negative=config.data.tiles.empty,
     )
 
 

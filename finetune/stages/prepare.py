@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from finetune import dataset, intake, named, source, split
+from finetune import dataset, intake, named, source, split, tiles
 from finetune.compose import run_folder
 from finetune.config import Config, identity
 from finetune.errors import DataError
@@ -61,7 +61,7 @@ def run(config: Config, run: RunDir) -> list[Path]:
         conflicts = _conflicts(kept)
         closed = set(labels)
         items = [item if item.label in closed else dataclasses.replace(item, label=OPEN) for item in items]
-        folds = _folds(items, config)
+        folds = _folds(items, config, {entry.item.id for entry in kept if entry.empty}, counts)
         summary = _summary(config, counts, bad, items, folds) | {
             "conflicts": conflicts,
             "labels": list(labels),
@@ -73,11 +73,19 @@ def run(config: Config, run: RunDir) -> list[Path]:
     return written
 
 
-def _folds(items: Sequence[split.Item], config: Config) -> list[split.Fold]:
+def _folds(items: Sequence[split.Item], config: Config, empty: set[str], counts: Counter[str]) -> list[split.Fold]:
     split.unique_ids(items)
     data = config.data
     folds = split.folds(items, data.folds, data.split) if data.folds else [split.assign(items, data.split)]
-    return [split.thin(items, fold, data.train_share, data.split.salt) for fold in folds]
+    folds = [split.thin(items, fold, data.train_share, data.split.salt) for fold in folds]
+    counts["by_share"] = _unused(folds)
+    folds = [tiles.thin(items, fold, empty, data) for fold in folds]
+    counts["without_box"] = _unused(folds) - counts["by_share"]
+    return folds
+
+
+def _unused(folds: Sequence[split.Fold]) -> int:
+    return sum(place == split.UNUSED for fold in folds for place in fold.splits.values())
 
 
 def _warnings(
@@ -153,18 +161,24 @@ def _summary(
         groups.setdefault(home[item.id], set()).add(item.group)
     adapter = named.load("adapter", config.data.adapter)
     return {
-        "read": len(items) + len(bad),
-        "kept": len(items),
+        "read": counts["kept"] + len(bad),
+        "kept": counts["kept"],
         "quarantined": len(bad),
         "left_out_by_limit": counts["read"] - counts["taken"],
-        "left_out_by_share": sum(place == split.UNUSED for fold in folds for place in fold.splits.values()),
+        "left_out_by_share": counts["by_share"],
         "by_split": {name: counts.total() for name, counts in balance.items()},
         "by_label": dict(sorted(Counter(item.label for item in items).items())),
         "balance": {name: dict(sorted(counts.items())) for name, counts in balance.items()},
         "groups": {name: len(found) for name, found in groups.items()},
         "leaks": split.leaks(items, split.Fold("", home)),
         "root": "run" if adapter.WRITES_IMAGES else "source",
+        **({} if config.data.tiles.size is None else {"tiles": _tiles(counts, len(items))}),
     }
+
+
+def _tiles(counts: Counter[str], made: int) -> Json:
+    told = {"made": made, "left_out_empty": counts["without_box"]}
+    return told | {"boxes": counts["boxes"], "boxes_in_pieces": counts["in_pieces"]}
 
 
 def _print_table(summary: Json) -> None:
@@ -184,6 +198,12 @@ def _print_table(summary: Json) -> None:
         for kind, what in (("leaks", "occur in more than one split"), ("conflicts", "carry different labels"))
         if summary[kind]
     ]
+    cut = summary.get("tiles", {})
+    if cut.get("boxes_in_pieces"):
+        notes.append(
+            f"warning: {cut['boxes_in_pieces']} of {cut['boxes']} boxes lie in no tile whole and are learned and found "
+            "in pieces; raise data.tiles.overlap or data.tiles.size"
+        )
     if summary["quarantined"]:
         notes.append(f"{summary['quarantined']} of {summary['read']} rows set aside; see data/quarantine.jsonl")
     for note in notes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from finetune.config import TaskConfig
 from finetune.errors import DataError
-from finetune.example import Example, Message, Outcome, Score
+from finetune.example import Box, Example, Message, Outcome, Score
 from finetune.parsing.assertions import ambiguous, answers, only
 from finetune.parsing.refusals import looks_refused
 from finetune.parsing.replies import fold
@@ -13,6 +13,8 @@ from finetune.tasks import _seam
 from finetune.tasks._seam import complete as complete
 
 PARSER = "classify/2"
+TILES = ("any", "max")
+"""Ways in which answers about tiles make one about the image."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,30 @@ def admit(task: TaskConfig, example: Example) -> Example:
             "correct the row, add it to task.labels, or map it with data.options.relabel"
         )
     return example
+
+
+def whole(example: Example, size: tuple[int, int], empty: str | None) -> str:
+    """The answer about an image that is cut into tiles.
+
+    Raises:
+        DataError: its boxes do not say which of its tiles have that answer.
+    """
+    found = sorted({box.label for box in example.boxes or ()})
+    if not found and example.target != empty:
+        raise DataError(
+            f"has the answer {example.target!r} and no boxes, so nothing says which of its tiles show it; give boxes "
+            f"or masks. Only an image of data.tiles.empty ({empty!r}) needs none"
+        )
+    if found and example.target == empty:
+        raise DataError(f"has boxes ({', '.join(found)}) and the answer {empty!r}, which is that of tiles without any")
+    if len(found) > 1:
+        raise DataError(f"has boxes of several labels ({', '.join(found)}): one answer a tile cannot tell them apart")
+    return example.target
+
+
+def of_tile(example: Example, boxes: Sequence[Box], empty: str | None) -> str:
+    """The answer of a tile: that of its image where it holds a box, else the declared one."""
+    return example.target if boxes else str(empty)
 
 
 def messages(task: TaskConfig, labels: Sequence[str], example: Example) -> tuple[Message, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from finetune import boxes
 from finetune.config import TaskConfig
 from finetune.errors import DataError
-from finetune.example import Example, Message, Outcome, Score
+from finetune.example import Box, Example, Message, Outcome, Score
 from finetune.parsing.assertions import spellings
 from finetune.parsing.refusals import looks_refused
 from finetune.parsing.replies import fold, without_reasoning
@@ -19,6 +19,8 @@ QUESTION = (
     "Find every {labels}. Answer with a JSON list of objects with label and box, the box as [x1, y1, x2, y2] in "
     "thousandths of the image's width and height, [] if there is none."
 )
+TILES = ("nms",)
+"""Ways in which answers about tiles make one about the image."""
 METRICS = ("f1_iou50", "count_error", "map_50")
 
 __all__ = ["METRICS", "PARSER", "QUESTION", "Options", "choices", "labels"]
@@ -64,6 +66,22 @@ def complete(task: TaskConfig, example: Example, sizes: Sequence[tuple[int, int]
     if any(box.image for box in example.boxes):
         raise DataError("boxes on a second image cannot be asked for; only those on the first can")
     return replace(example, target=boxes.to_json(boxes.canonical(example.boxes, sizes[0])))
+
+
+def whole(example: Example, size: tuple[int, int], empty: str | None) -> str:
+    """The boxes of an image that is cut into tiles, unrounded.
+
+    Raises:
+        DataError: they are not in pixels.
+    """
+    if example.boxes is None:
+        raise DataError("has its boxes in thousandths, which data.tiles cannot cut; give them in pixels")
+    return boxes.to_json(boxes.in_thousandths(example.boxes, size))
+
+
+def of_tile(example: Example, boxes: Sequence[Box], empty: str | None) -> str:
+    """Nothing yet: `complete` makes the answer from the boxes in the tile."""
+    return ""
 
 
 def vocabulary(task: TaskConfig, labels: Sequence[str], example: Example) -> tuple[str, ...]:
