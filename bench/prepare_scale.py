@@ -1,12 +1,16 @@
-"""Memory and time of `prepare` on many rows over few images: `prepare_scale.py ROWS [IMAGES] [headers|full]`.
+"""Memory and time of `prepare` on many rows over few images: `prepare_scale.py ROWS IMAGES headers|full WORKERS`.
 
-Makes a Parquet table and JPEG images in a temporary folder, runs the stage alone, and prints peak memory, time to the
-first example and rows a second. A second start on the finished run times the check that nothing changed.
+Makes a Parquet table and JPEG images in a temporary folder, runs the stage alone, and prints the largest memory of this
+process and all its workers together, the time to the first example, and CPU seconds. In mode `full` plain Pillow
+`load()` of the same files is measured first, in this process, and the share of it that the stage reaches per second of
+CPU is printed. A second start on the finished run times the check that nothing changed.
 """
 
+import os
 import resource
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -16,9 +20,11 @@ import pyarrow.parquet
 from PIL import Image
 
 from finetune import dataset
-from finetune.config import Config, DataConfig, RunConfig, TaskConfig
+from finetune.config import Config, DataConfig, HardwareConfig, RunConfig, TaskConfig
 from finetune.rundir import RunDir
 from finetune.stages import prepare
+
+SAMPLED_S = 0.2
 
 
 def make(root: Path, rows: int, images: int) -> None:
@@ -37,22 +43,80 @@ def make(root: Path, rows: int, images: int) -> None:
     pyarrow.parquet.write_table(pa.table(table), root / "rows.parquet")
 
 
-def measure(root: Path, mode: str) -> None:
+class Watch(threading.Thread):
+    """Samples the memory of this process and its descendants, pages that they share counted once (Linux's Pss)."""
+
+    def __init__(self) -> None:
+        """Starts at once."""
+        super().__init__(daemon=True)
+        self.peak_mib = 0.0
+        self.done = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        """Until `done`."""
+        while not self.done.wait(SAMPLED_S):
+            self.peak_mib = max(self.peak_mib, sum(map(_pss, _family(os.getpid()))) / 1024)
+
+
+def _family(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return [pid]
+    return [pid, *(each for child in children for each in _family(int(child)))]
+
+
+def _pss(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def cpu() -> float:
+    """CPU seconds of this process and of the workers that ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def plain(root: Path) -> float:
+    """CPU seconds of Pillow's `load()` of every image."""
+    start = cpu()
+    for file in sorted(root.glob("*.jpg")):
+        with Image.open(file) as image:
+            image.load()
+    return cpu() - start
+
+
+def measure(root: Path, mode: str, rows: int, images: int, workers: int) -> None:
     """Runs the stage and prints what it took."""
     options = {"file": "rows.parquet", "question": "question"}
     data = DataConfig(adapter="table", path=str(root), group="part", decode=mode, options=options)
-    config = Config(data=data, task=TaskConfig(labels=("good", "bad")), run=RunConfig(dir=str(root / "run")))
+    config = Config(
+        data=data,
+        task=TaskConfig(labels=("good", "bad")),
+        run=RunConfig(dir=str(root / "run")),
+        hardware=HardwareConfig(workers=workers),
+    )
     run = RunDir(root / "run")
     run.make(run.root)
     start = time.perf_counter()
     next(dataset.examples(config, root))
-    print(f"first example after {time.perf_counter() - start:.2f} s")
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    start, used = time.perf_counter(), time.process_time()
+    print(f"first example after {time.perf_counter() - start:.2f} s of wall clock")
+    alone = plain(root) if mode == "full" else 0.0
+    watch = Watch()
+    start, used = time.perf_counter(), cpu()
     prepare.run(config, run)
-    spent, used = time.perf_counter() - start, time.process_time() - used
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"prepare: {spent:.1f} s, {used:.1f} s of CPU, peak {peak:.0f} MiB (before: {base:.0f} MiB)")
+    spent, used = time.perf_counter() - start, cpu() - used
+    watch.done.set()
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"prepare: {rows:,} rows, {workers} workers: {used:.1f} s of CPU ({spent:.0f} s of wall clock)")
+    print(f"peak memory: {watch.peak_mib:.0f} MiB of all processes, {own:.0f} MiB of the first")
+    if mode == "full":
+        print(f"plain load() of {images:,} images: {alone:.2f} s of CPU, {alone / images * 1000:.2f} ms each")
+        print(f"prepare takes {used / images * 1000:.2f} ms each: {alone / used:.0%} of plain load() per core")
     for word in ("first", "second"):
         used = time.process_time()
         prepare.sources(config)
@@ -60,9 +124,9 @@ def measure(root: Path, mode: str) -> None:
 
 
 if __name__ == "__main__":
-    count, pictures = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 2000
+    count, pictures = int(sys.argv[1]), int(sys.argv[2])
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source"
         source.mkdir()
         make(source, count, pictures)
-        measure(source, sys.argv[3] if len(sys.argv) > 3 else "headers")
+        measure(source, sys.argv[3], count, pictures, int(sys.argv[4]))

@@ -176,7 +176,7 @@ class HardwareConfig:
 
     device: Literal["auto", "cpu", "cuda"] = key("auto", "auto | cpu | cuda")
     threads: int | None = key(None, "CPU threads of torch (default: its own choice)")
-    workers: int = key(0, "processes that decode and prepare images ahead")
+    workers: int = key(0, "processes that decode and prepare images ahead, in prepare and in training")
 
 
 @dataclass(frozen=True)

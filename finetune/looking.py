@@ -170,7 +170,8 @@ def _obey_the_parent_alone() -> None:
         signal.signal(number, signal.SIG_IGN)
     parent = parent_process()
     if parent is not None:
-        threading.Thread(target=partial(_leave_after, parent.join), daemon=True).start()
+        watch = partial(_leave_after, parent.join)
+        threading.Thread(target=watch, name="leave with the parent", daemon=True).start()
 
 
 def _leave_after(wait: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from finetune.errors import DataError
 from finetune.example import ImageRef
@@ -38,6 +38,16 @@ MAX_SIDE_PX = 20_000
 _WHOLES = 4
 """Decoded images that are kept while their tiles are read."""
 _BACKGROUND = (255, 255, 255, 255)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what makes the image upright."""
 _DEEP_MODES = ("I", "F")
 _UNDECODABLE = (
     OSError,
@@ -71,8 +81,7 @@ def load(root: Path, ref: ImageRef) -> Image.Image:
     if ref.tile is not None:
         return _tile(root, ref)
     with _opened(_file(root, ref), ref) as image:
-        image.load()
-        return ImageOps.exif_transpose(_to_rgb(image, ref))
+        return _upright(image, ref)
 
 
 def _tile(root: Path, ref: ImageRef) -> Image.Image:
@@ -114,8 +123,7 @@ def decode(content: bytes, ref: ImageRef) -> Image.Image:
     if not content:
         raise DataError(f"image {ref.path!r} is empty (0 bytes).")
     with _opened(io.BytesIO(content), ref) as image:
-        image.load()
-        return ImageOps.exif_transpose(_to_rgb(image, ref))
+        return _upright(image, ref)
 
 
 def header(root: Path, ref: ImageRef) -> Header:
@@ -211,15 +219,25 @@ def _check_depth(image: Image.Image, ref: ImageRef) -> None:
         )
 
 
+def _upright(image: Image.Image, ref: ImageRef) -> Image.Image:
+    """Decodes, converts, and turns once as EXIF says; no copy where there is nothing to do, and no metadata."""
+    image.load()
+    turn = _TURNS.get(image.getexif().get(ORIENTATION, 1))
+    rgb = _to_rgb(image, ref)
+    if turn is not None:
+        rgb = rgb.transpose(turn)
+    bare = rgb if type(rgb) is Image.Image else rgb._new(rgb.im)  # no copy of the pixels, nothing of the file
+    bare.info = {}
+    return bare
+
+
 def _to_rgb(image: Image.Image, ref: ImageRef) -> Image.Image:
     if _is_deep(image):
         return _windowed(image, ref)
     if image.has_transparency_data:
         upper = image.convert("RGBA")
-        return _keep_exif(
-            image, Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), upper).convert("RGB")
-        )
-    return _keep_exif(image, image.convert("RGB"))
+        return Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), upper).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _is_deep(image: Image.Image) -> bool:
@@ -238,16 +256,7 @@ def _windowed(image: Image.Image, ref: ImageRef) -> Image.Image:
         )
     low, high = ref.window
     scaled = np.clip((values - low) / (high - low), 0.0, 1.0) * 255.0
-    return _keep_exif(image, Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB"))
-
-
-def _keep_exif(source: Image.Image, converted: Image.Image) -> Image.Image:
-    """Carries the orientation over a conversion that lost it, so that it can be applied once, at the end."""
-    orientation = source.getexif().get(ORIENTATION, 1)
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    converted.info = {"exif": exif.tobytes()} if orientation != 1 else {}
-    return converted
+    return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
 
 
 def digest(images: Sequence[Image.Image]) -> str:

@@ -86,20 +86,28 @@ def cut(example: Example, sizes: Sequence[tuple[int, int]], config: Config) -> l
         raise DataError(f"has images of {shown} pixels; data.tiles cuts the same tile out of each, so they must agree")
     if any(box.image for box in example.boxes or ()):
         raise DataError("has boxes on a second image; data.tiles knows boxes on the first alone")
-    whole = Whole(example.id, task.whole(example, sizes[0], rule.empty), sizes[0])
+    whole = task.whole(example, sizes[0], rule.empty)
     found = []
-    for tile in grid(sizes[0], rule):
+    for part in pieces(replace(example, target=whole), sizes[0], rule):
+        left, top, right, bottom = tile = rectangle(part.images[0])
         boxes = within(example.boxes or (), tile)
-        part = replace(
+        part = replace(part, target=task.of_tile(example, boxes, rule.empty), boxes=boxes)
+        found.append(task.complete(config.task, part, [(bottom - top, right - left)] * len(sizes)))
+    return found
+
+
+def pieces(example: Example, size: tuple[int, int], rule: TilesConfig) -> list[Example]:
+    """The tiles of an example whose images are of one (height, width), with the answer of the whole in `whole`."""
+    whole = Whole(example.id, example.target, size)
+    return [
+        replace(
             example,
             id=name(example.id, tile),
             images=tuple(replace(ref, tile=tile) for ref in example.images),
-            target=task.of_tile(example, boxes, rule.empty),
-            boxes=boxes,
             whole=whole,
         )
-        found.append(task.complete(config.task, part, [(tile[3] - tile[1], tile[2] - tile[0])] * len(sizes)))
-    return found
+        for tile in grid(size, rule)
+    ]
 
 
 def thin(items: Sequence[split.Item], fold: split.Fold, empty: set[str], data: DataConfig) -> split.Fold:

@@ -108,7 +108,8 @@ def _boxes(rows: Sequence[Prediction], tiles: Mapping[str, Example]) -> Predicti
     outcome: Outcome = "wrong" if failed or not scored.exact(gold, answer) else "correct"
     if len(failed) == len(rows) or MISSING in failed:
         outcome = MISSING if MISSING in failed else failed[0]
-    return replace(rows[0], gold=gold, answer=answer, outcome=outcome, seconds=sum(row.seconds for row in rows))
+    said = answer if outcome in ANSWERED else None
+    return replace(rows[0], gold=gold, answer=said, outcome=outcome, seconds=sum(row.seconds for row in rows))
 
 
 def _members(groups: Sequence[str]) -> dict[str, list[int]]:

@@ -8,6 +8,7 @@ Nobody knows the right answer of a new image, so `outcome` is null where there i
 
 import argparse
 import dataclasses
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,10 +18,11 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from data_adapters import image_folder
-from finetune import compose, dataset, named, pixels
+from finetune import compose, dataset, named, pixels, tiles
 from finetune.config import Config
 from finetune.errors import ConfigError, DataError
 from finetune.evaluation import units
+from finetune.evaluation.pairing import Test
 from finetune.example import BadRow, Example, Mode, Prediction
 from finetune.rundir import Json, RunDir
 
@@ -107,11 +109,13 @@ def _readable(config: Config, path: Path) -> tuple[list[Example], list[tuple[str
             if isinstance(item, BadRow):
                 raise DataError(item.reason)
             ref = adapter.image(item, options)
-            pixels.load(_root(path), ref)
+            picture = pixels.load(_root(path), ref)
         except DataError as error:
             bad.append((shown(item.path if isinstance(item, BadRow) else item), str(error)))
             continue
-        found.append(Example(id=item, images=(ref,), target="", group=item, row=item))
+        example = Example(id=item, images=(ref,), target="[]", group=item, row=item)
+        cut = config.data.tiles.size is not None
+        found += tiles.pieces(example, (picture.height, picture.width), config.data.tiles) if cut else [example]
     return found, bad
 
 
@@ -141,9 +145,22 @@ def _answers(
     asked = [dataclasses.replace(example, messages=messages(task, labels, example)) for example in examples]
     tuned = opening.opened(dataclasses.replace(config, task=task), run, part, ["tuned"])
     mode: Mode = "score" if question is None else "generate"
-    evaluate = config.evaluate
-    for row in tuned.predict(asked, root, mode, "tuned"):
-        yield from units.at_threshold([row], evaluate.positive, evaluate.threshold)
+    evaluate, tiled = config.evaluate, config.data.tiles.size is not None
+    said = zip(tuned.predict(asked, root, mode, "tuned"), asked, strict=True)
+    for _, group in itertools.groupby(said, lambda pair: pair[1].whole.id if pair[1].whole else pair[1].id):
+        answered, own = zip(*group, strict=True)
+        rows = units.at_threshold(answered, evaluate.positive, evaluate.threshold)
+        yield from _joined(rows, own, labels, config) if tiled else rows
+
+
+def _joined(
+    rows: Sequence[Prediction], own: tuple[Example, ...], labels: tuple[str, ...], config: Config
+) -> Iterator[Prediction]:
+    """The answer about an image that was asked about in tiles: there is no one text that says it."""
+    positive, negative = config.evaluate.positive, config.data.tiles.empty
+    test = Test(labels, own, ("",) * len(own), "accuracy", positive, config.seed, config.task.kind, negative)
+    for row in units.aggregate(rows, test, config.evaluate):
+        yield dataclasses.replace(row, id=tiles.whole_of(row.id), text=row.answer or "")
 
 
 def _row(path: str, prediction: Prediction) -> Json:
