@@ -74,8 +74,12 @@ def _boxes(rows: Sequence[Row], setting: Setting) -> Row:
     if "api_error" in failed or len(failed) == len(rows):
         outcome = "api_error" if "api_error" in failed else failed[0]
     seconds = sum(row["seconds"] for row in rows)
-    joined = None if outcome in FAILED else joined
-    return rows[0] | {"gold": gold, "answer": joined, "outcome": outcome, "seconds": seconds}
+    return rows[0] | {
+        "gold": gold,
+        "answer": None if outcome in FAILED else joined,
+        "outcome": outcome,
+        "seconds": seconds,
+    }
 
 
 def _decided(row: Row, positive: str, threshold: float) -> Row:
