@@ -47,6 +47,8 @@ def check(
         "snapshot": _snapshot(config.baseline, told, on or now()[:10]),
         "schema": _schema(config, told, unanswered, closed),
     }
+    if told.get("synthetic") is True:
+        rows["made up"] = ("fail", "The answers were made up for tests; no model was asked.")
     return [{"check": name, "status": status, "detail": detail} for name, (status, detail) in rows.items()]
 
 

@@ -50,4 +50,4 @@ def uncovered(wanted: Any, got: Any, path: tuple[str, ...] = ()) -> Iterator[str
         yield " ".join(path)
 
 
-_NOTHING = object()
+_NOTHING: Any = object()

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from finetune.report import results, words
+from finetune.report import results, tested, words
 from finetune.report.facts import Facts, flat
 from finetune.rundir import Json
 
@@ -68,6 +68,7 @@ class Front:
         rules: how many different rules were tried on this test.
         history: earlier looks at this test.
         needed: what would be enough, or "".
+        warning: what makes the whole page no statement about a real model, or "".
     """
 
     badge: str
@@ -87,6 +88,7 @@ class Front:
     scope: tuple[tuple[str, str], ...]
     expires: str
     needed: str
+    warning: str
 
 
 def front(facts: Facts) -> Front:
@@ -113,6 +115,18 @@ def front(facts: Facts) -> Front:
         scope=tuple((words.capital(name.replace(".", ", ").replace("_", " ")), text) for name, text in _scope(found)),
         expires=str(found.get("expires") or "")[:10],
         needed=needed(facts),
+        warning=warning(facts),
+    )
+
+
+def warning(facts: Facts) -> str:
+    """Said where the model to be replaced was made up for tests, as its pack admits."""
+    name = facts.config.baseline.name
+    if name not in facts.comparison["models"] or not tested.about(facts).get("synthetic"):
+        return ""
+    return (
+        f"The answers of {name} were made up to test this software; no such model was ever asked. "
+        "Nothing here may be used to decide about a real one."
     )
 
 

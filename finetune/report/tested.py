@@ -51,12 +51,9 @@ def asked_differently(facts: Facts) -> int:
 
 def pack(facts: Facts) -> list[tuple[str, str]]:
     """What is known of the recorded or live baseline: provider, versions, dates, parameters."""
-    baseline = facts.config.baseline
+    baseline, told = facts.config.baseline, about(facts)
     if baseline.kind == "none":
         return []
-    told = document(facts.run.eval / f"{baseline.name}.baseline.json")
-    if not told and baseline.path:
-        told = document(Path(baseline.path).expanduser() / "pack.json")
     wanted = ("provider", "model_requested", "model_returned", "recorded_from", "recorded_to", "recorded_by")
     rows = [(words.capital(name.replace("_", " ")), _flat(told[name])) for name in wanted if told.get(name)]
     rows += [("Parameters", _flat(told["parameters"]))] if told.get("parameters") else []
@@ -66,6 +63,13 @@ def pack(facts: Facts) -> list[tuple[str, str]]:
         *rows,
         ("Largest side of the pictures sent", f"{baseline.max_side} px" if baseline.max_side else "as they are"),
     ]
+
+
+def about(facts: Facts) -> Json:
+    """What a recorded pack, or a live baseline, says of itself; empty where there is none."""
+    baseline = facts.config.baseline
+    told = document(facts.run.eval / f"{baseline.name}.baseline.json")
+    return told or (document(Path(baseline.path).expanduser() / "pack.json") if baseline.path else {})
 
 
 def _flat(value: object) -> str:

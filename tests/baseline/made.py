@@ -41,9 +41,16 @@ def predictions(
     return rows
 
 
-def write(folder: Path, config: Config, run: RunDir, key: bytes | None = None, max_side: int | None = None) -> Path:
+def write(
+    folder: Path,
+    config: Config,
+    run: RunDir,
+    key: bytes | None = None,
+    max_side: int | None = None,
+    reply: Callable[[int, Example], str] = gold_but_every_fifth,
+) -> Path:
     root = dataset.image_root(config, run)
     tests = [row for part in run.parts(config.data.folds) for row in dataset.read_split(part.split("test"))]
     sent = [[picture.sha256 for picture in pictures.of(row, root, max_side).pictures] for row in tests]
     about = ABOUT | {"pixel_policy": pictures.policy(max_side)}
-    return pack.write(folder, about, predictions(config, run), sent, key)
+    return pack.write(folder, about, predictions(config, run, reply), sent, key)

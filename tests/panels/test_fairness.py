@@ -24,6 +24,16 @@ def rows(pack=PACK, kind="recorded", seen_px=None, unanswered=None, on="2026-06-
     return {row["check"]: (row["status"], row["detail"]) for row in found}
 
 
+def test_a_pack_that_was_made_up_is_never_a_fair_baseline():
+    config = replace(Config(), baseline=BaselineConfig(kind="recorded"))
+    found = {row["check"]: row for row in fairness.check(config, PACK | {"synthetic": True}, on="2026-06-01")}
+    assert found["made up"] == {
+        "check": "made up",
+        "status": "fail",
+        "detail": "The answers were made up for tests; no model was asked.",
+    }
+
+
 def test_without_a_baseline_there_is_nothing_to_check():
     assert fairness.check(Config(), None) == []
 
