@@ -1,8 +1,8 @@
 """The whole report on real images with everyone in it, a made-up model to be replaced included.
 
 Prepares and trains a recipe, writes a recorded pack whose replies are drawn up by a rule (right for 4 of 5 images,
-no answer now and then; the pack says `synthetic`, and so does the report), evaluates everyone, and takes pictures of every
-block in headless Chromium: wide, narrow and printed.
+no answer now and then; the pack says `synthetic`, and so does the report), evaluates everyone, and takes pictures of
+every block in headless Chromium: wide, narrow and printed.
 
     python bench/whole_report.py RUN recipe=solar_cells data.path=FOLDER train.epochs=2 [--shots FOLDER]
 """

@@ -1,6 +1,5 @@
 """One prefill of the prompt, reused: every label is scored and the answer is generated from the same KV cache."""
 
-import copy
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
+from finetune import roomy_cache
 from finetune.errors import DataError
 
 CACHED_TOKENS = 2**16
@@ -135,7 +135,7 @@ def _score_rows(model: Any, prefix: Prefix, rows: Sequence[tuple[int, Sequence[i
             attention_mask=torch.cat([prefix.mask[index], valid[:, :-1].to(prefix.mask.dtype)], dim=1),
             position_ids=prefix.positions(0, longest - 1, index),
             use_cache=True,
-            **{_cache_name(model): _picked(prefix.cache, index)},
+            **{_cache_name(model): roomy_cache.copied(prefix.cache, longest - 1, index)},
         )
         each = torch.cat([each, _chosen(output.logits, tokens[:, 1:])], dim=1)
     return (each * valid).sum(-1)
@@ -145,13 +145,6 @@ def _chosen(logits: Tensor, tokens: Tensor) -> Tensor:
     """Log-probability of `tokens` `[rows, tokens]` under `logits` `[rows, tokens, vocabulary]`."""
     found: Tensor = logits.float().log_softmax(-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
     return found
-
-
-def _picked(cache: Any, index: Tensor) -> Any:
-    """A copy of the cache with one row for each index."""
-    copied = copy.deepcopy(cache)
-    copied.batch_select_indices(index)
-    return copied
 
 
 def greedy(model: Any, prefix: Prefix, ends: set[int], limit: int) -> list[tuple[list[int], bool]]:
@@ -166,7 +159,7 @@ def greedy(model: Any, prefix: Prefix, ends: set[int], limit: int) -> list[tuple
     Returns:
         For every example its token ids without the end token, and whether it ended by itself.
     """
-    cache, mask, logits = copy.deepcopy(prefix.cache), prefix.mask, prefix.logits
+    cache, mask, logits = roomy_cache.copied(prefix.cache, limit), prefix.mask, prefix.logits
     stop = torch.tensor(sorted(ends), device=mask.device)
     done = torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
     chosen: list[Tensor] = []
