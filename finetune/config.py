@@ -165,6 +165,10 @@ class TrainConfig:
     augment: str = key("none", "named set of random changes to training images: none | flips | inspection")
     validate: int | Literal["epoch", "never"] = key("epoch", "task metric on validation: epoch | never | every N steps")
     checkpoint: int | Literal["epoch"] = key("epoch", "save: epoch | every N steps")
+    feature_cache: Literal["auto", "on", "off"] = key(
+        "auto", "keep features of a frozen vision tower on disk: auto (where it is exact) | on (or fail) | off"
+    )
+    feature_cache_max_gb: float = key(20.0, "most that the folder FINETUNE_CACHE may hold; what was used last stays")
     trainer: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "other transformers.TrainingArguments fields that break no promise"}
     )

@@ -52,13 +52,14 @@ class Prefix:
         return found if self.axes == 1 else found.expand(self.axes, -1, -1)
 
 
-def prefill(model: Any, inputs: dict[str, Tensor]) -> Prefix:
+def prefill(model: Any, inputs: dict[str, Any]) -> Prefix:
     """Runs left-padded prompts, images included, through the model once.
 
-    Positions count real tokens, so that an answer does not depend on how much padding its batch needed.
+    Positions count real tokens, so that an answer does not depend on how much padding its batch needed. Features in the
+    place of pixels (`mm_encoder_outputs`) are on the model's device already.
     """
     device = next(model.parameters()).device
-    inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+    inputs = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
     mask = inputs["attention_mask"]
     positions = _positions(model, inputs)
     output = model(**inputs, position_ids=positions, use_cache=True, logits_to_keep=1)
@@ -73,7 +74,7 @@ def _cache_name(model: Any) -> str:
     return "cache" if "cache" in inspect.signature(whole.forward).parameters else "past_key_values"
 
 
-def _positions(model: Any, inputs: dict[str, Tensor]) -> Tensor:
+def _positions(model: Any, inputs: dict[str, Any]) -> Tensor:
     """Positions of prompt tokens: a running number, or those of the M-RoPE families (Qwen-VL, GLM-4V) on three axes.
 
     Those families place an image on a grid; the model itself says how (`get_rope_index`). Left to find out by itself
@@ -83,7 +84,7 @@ def _positions(model: Any, inputs: dict[str, Tensor]) -> Tensor:
         DataError: there is an image, but the processor does not say which tokens are its (`mm_token_type_ids`); the
             model would then silently take text positions.
     """
-    mask = inputs["attention_mask"]
+    mask: Tensor = inputs["attention_mask"]
     inner: Any = (model.get_base_model() if isinstance(model, PeftModel) else model).base_model
     if "get_rope_index" not in dir(inner):
         return (mask.cumsum(-1) - 1).clamp(min=0)

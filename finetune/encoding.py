@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from finetune.errors import DataError
 from finetune.example import Example, Message
@@ -106,6 +107,29 @@ class Encoder:
         """Encodes prompts alone, left padded, for scoring and generation."""
         return self._process([self.prompt(example) for example in examples], images, "left", offsets=False)
 
+    def vision(self, image: "Image") -> dict[str, Tensor]:
+        """What the processor makes of one image alone, beside what it makes of a bare placeholder."""
+        return self._process([self.family.image_token], [[image]], "right", offsets=False)
+
+    def joined(self, samples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Puts samples that were encoded one by one, without pixels, into one batch, right padded.
+
+        Args:
+            samples: of `supervised` for one example each; token by token `[1, tokens]`, or a row for each image.
+        """
+        widths = [sample["input_ids"].shape[1] for sample in samples]
+        fill = {"input_ids": self.tokenizer.pad_token_id, "labels": IGNORED}
+        found = {}
+        for name in dict.fromkeys(name for sample in samples for name in sample):
+            values = [(sample.get(name), width) for sample, width in zip(samples, widths, strict=True)]
+            if any(value is not None and value.shape == (1, width) for value, width in values):
+                found[name] = torch.cat(
+                    [_padded(value, width, max(widths), fill.get(name, 0)) for value, width in values]
+                )
+            else:
+                found[name] = torch.cat([value for value, _ in values if value is not None])
+        return found
+
     def answer_ids(self, example: Example, text: str) -> list[int]:
         """Token ids of an answer and its end token, tokenised in context after the prompt of the example."""
         with _naming(example):
@@ -187,6 +211,12 @@ class Encoder:
         encoded = self._ids(text, offsets=True)
         start = _first_label(encoded["offset_mapping"], len(text) - len(self._render(messages, images, None)))
         return tuple(encoded["input_ids"][start:])
+
+
+def _padded(value: Tensor | None, width: int, wide: int, fill: int) -> Tensor:
+    """`[1, tokens]` made longer on the right; zeros where a sample without images has no such row."""
+    known = torch.zeros((1, width), dtype=torch.long) if value is None else value
+    return functional.pad(known, (0, wide - width), value=fill)
 
 
 def _first_label(spans: Sequence[Sequence[int]], tail: int) -> int:

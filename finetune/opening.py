@@ -9,6 +9,7 @@ from finetune.config import Config
 from finetune.evaluation import label_scores
 from finetune.evaluation.rivals import adapter_of
 from finetune.example import Example
+from finetune.features import cache
 from finetune.models import Loaded
 from finetune.predictors.local import OPEN_TOKENS, LocalPredictor
 from finetune.rundir import Part, RunDir, sha256_file
@@ -34,7 +35,8 @@ def opened(config: Config, run: RunDir, part: Part, who: Sequence[str]) -> Local
         prior = label_scores.shift(train, labels) if evened else None
     name = Path(config.model.path).name if config.model.path else config.model.id
     size, longest = config.evaluate.batch_size, _longest(loaded, train)
-    return LocalPredictor(loaded, labels, config.task, size, name, digest, prior, longest, known)
+    features = cache.opened(config, run, loaded, loaded.model, training=False)
+    return LocalPredictor(loaded, labels, config.task, size, name, digest, prior, longest, known, features)
 
 
 def _longest(loaded: Loaded, train: Sequence[Example]) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import guard
@@ -19,6 +20,9 @@ os.environ.update(
     USE_HUB_KERNELS="NO",
     TOKENIZERS_PARALLELISM="false",
 )
+
+# What may be computed again is kept here and not in the home of whoever runs the tests.
+os.environ.setdefault("FINETUNE_CACHE", tempfile.mkdtemp(prefix="finetune-cache-"))
 
 # A loaded machine is slow at times, which is no failure.
 settings.register_profile("finetune", deadline=None)

@@ -23,6 +23,7 @@ from finetune.encoding import Encoder
 from finetune.evaluation.judge import Judge
 from finetune.evaluation.label_scores import SCORED, LabelScores, Texts, spellings, undone
 from finetune.example import Example, Mode, Outcome, Prediction
+from finetune.features.cache import FeatureCache
 from finetune.models import Loaded
 from finetune.rundir import Json
 
@@ -69,6 +70,7 @@ class LocalPredictor:
             the probabilities of the tuned model, whose answer stays the one that it was trained to give.
         longest: tokens that the answer to an open question may take; a closed one has those of its longest label.
         base: whether the adapter is known to be of these weights: verified, unverified, or None without an adapter.
+        features: those of a tower that base and tuned model share, computed once for both, or None.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class LocalPredictor:
         prior: Mapping[str, float] | None = None,
         longest: int = OPEN_TOKENS,
         base: str | None = None,
+        features: FeatureCache | None = None,
     ) -> None:
         """Puts the model into evaluation mode.
 
@@ -96,7 +99,7 @@ class LocalPredictor:
         self.judge.module.PARSER  # noqa: B018 - an unknown kind is said before anything is computed
         self.batch_size = batch_size
         self.prior, self.longest = prior, longest
-        self.base = base
+        self.base, self.features = base, features
         self.dtype = str(loaded.dtype).removeprefix("torch.")
         self.device = loaded.device
         self._scorers = {who: LabelScores(self.model, self.encoder, task.synonyms) for who in ("base", "tuned")}
@@ -199,7 +202,8 @@ class LocalPredictor:
         began = time.perf_counter()
         images = [[pixels.load(root, ref) for ref in example.images] for example in batch]
         digests = [pixels.digest(each) for each in images]
-        prefix = prefill(self.model, self.encoder.prompts(batch, images))
+        inputs = self.encoder.prompts(batch, images)
+        prefix = prefill(self.model, self.features.feed(inputs, images) if self.features else inputs)
         choices = [self.judge.choices(example) for example in batch]
         shared_s = time.perf_counter() - began
         began = time.perf_counter()

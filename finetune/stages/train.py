@@ -7,6 +7,9 @@ from typing import Any
 from finetune.config import Config
 from finetune.rundir import RunDir, sha256_file
 
+_NO_MATTER = ("feature_cache", "feature_cache_max_gb")
+"""Keys that change how long it takes and nothing else."""
+
 
 def reads(config: Config, run: RunDir) -> dict[str, Any]:
     """What the result depends on: seed, model, method, optimisation and the examples.
@@ -22,7 +25,7 @@ def reads(config: Config, run: RunDir) -> dict[str, Any]:
         "seed": config.seed,
         "model": dataclasses.asdict(config.model),
         "method": dataclasses.asdict(config.method),
-        "train": dataclasses.asdict(config.train),
+        "train": {name: value for name, value in dataclasses.asdict(config.train).items() if name not in _NO_MATTER},
         "synonyms": config.task.synonyms,
         "files": {path.relative_to(run.root).as_posix(): sha256_file(path) for path in files if path.exists()},
     }

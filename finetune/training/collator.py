@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from finetune import pixels
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 2**30
 """Decoded pixels kept in memory, of the examples seen first; the rest is decoded again each epoch."""
+
+
+TEXT_BYTES = 2**28
+"""Encoded texts kept in memory where pixels are not needed; the rest is encoded again each epoch."""
 
 
 class Pictures:
@@ -76,26 +81,45 @@ class Examples(Dataset[tuple[Example, int]]):
 class Collator:
     """Makes a training batch of examples.
 
-    The batch holds the model's inputs, `labels` and `ids`. Cached features of a frozen tower will enter here: a batch
-    then carries `mm_encoder_outputs` in place of the pixels, and `answer_loss` passes on either.
+    The batch holds the model's inputs, `labels` and `ids`. Where features of a frozen tower are cached it holds no
+    pixels but `shown`, the example of each row: the trainer puts the features in, since this may run in a process
+    without a model. Texts are then encoded once.
 
     Args:
         encoder: text and pixels to tensors.
         pictures: decoded images.
         augmentation: name of a set in `augment.AUGMENTATIONS`.
         seed: of the augmentation.
+        pixels: False = leave them out; only without augmentation.
     """
 
-    def __init__(self, encoder: Encoder, pictures: Pictures, augmentation: str, seed: int) -> None:
+    def __init__(self, encoder: Encoder, pictures: Pictures, augmentation: str, seed: int, pixels: bool = True) -> None:
         """Stores the arguments."""
         self.encoder, self.pictures = encoder, pictures
-        self.augmentation, self.seed = augmentation, seed
+        self.augmentation, self.seed, self.pixels = augmentation, seed, pixels
+        self._texts: dict[str, dict[str, Tensor]] = {}
+        self._left = TEXT_BYTES
 
     def __call__(self, items: Sequence[tuple[Example, int]]) -> Batch:
         """Encodes (example, epoch) pairs, right padded."""
         examples = [example for example, _ in items]
+        if not self.pixels:
+            texts = [self._text(example) for example in examples]
+            return {**self.encoder.joined(texts), "ids": [example.id for example in examples], "shown": examples}
         images = [
             augment(self.augmentation, self.pictures(example), generator(self.seed, epoch, example.id))
             for example, epoch in items
         ]
         return {**self.encoder.supervised(examples, images), "ids": [example.id for example in examples]}
+
+    def _text(self, example: Example) -> dict[str, Tensor]:
+        """One encoded example without its pixels, kept while memory allows."""
+        if example.id in self._texts:
+            return self._texts[example.id]
+        encoded = self.encoder.supervised([example], [self.pictures(example)])
+        found = {name: value for name, value in encoded.items() if name not in self.encoder.family.vision_inputs}
+        size = sum(value.nbytes for value in found.values())
+        if size <= self._left:
+            self._left -= size
+            self._texts[example.id] = found
+        return found

@@ -10,6 +10,7 @@ from finetune.config import Config
 from finetune.encoding import Encoder
 from finetune.errors import DataError, IntegrityError, InterruptedRun
 from finetune.example import Example
+from finetune.features import cache
 from finetune.models import Loaded
 from finetune.rundir import Part, RunDir, read_json
 from finetune.training import checkpoints, journal, lora, preflight
@@ -45,6 +46,8 @@ def train_part(config: Config, run: RunDir, part: Part) -> list[Path]:
     pictures = Pictures(encoder, dataset.image_root(config, run))
     _check(part, loaded, pictures, examples, held_out)
     model = _adapted(config, run, part, loaded)
+    tokens = preflight.image_tokens(encoder, [*examples, *held_out], pictures.root)
+    features = cache.opened(config, run, loaded, model, training=True, tokens=tokens)
     found = _checkpoint(run, part, loaded)
     with Interruption().watch() as interruption:
         trainer = AnswerTrainer(
@@ -58,9 +61,10 @@ def train_part(config: Config, run: RunDir, part: Part) -> list[Path]:
             loaded=loaded,
             train=config.train,
             examples=Examples(examples),
-            collator=Collator(encoder, pictures, config.train.augment, config.seed),
+            collator=Collator(encoder, pictures, config.train.augment, config.seed, pixels=features is None),
             journal=journal.Journal(run, part.train, found[1].step if found else 0),
-            validator=_validator(config, run, pictures, held_out),
+            validator=_validator(config, run, pictures, held_out, features),
+            features=features,
             interruption=interruption,
             folder=part.checkpoints,
             run=run,
@@ -92,13 +96,14 @@ def _table(part: Part) -> Path:
 
 def _check(
     part: Part, loaded: Loaded, pictures: Pictures, examples: Sequence[Example], held_out: Sequence[Example]
-) -> None:
-    """Finds what would fail after hours, and shows what will be learned."""
+) -> list[int]:
+    """Finds what would fail after hours, and shows what will be learned; returns the tokens of each example."""
     encoder = pictures.encoder
-    longest = preflight.check_lengths(encoder, [*examples, *held_out], pictures.root, loaded.model)
-    told = f"{len(examples)} examples, {len(held_out)} for validation, of at most {longest} tokens"
+    lengths = preflight.check_lengths(encoder, [*examples, *held_out], pictures.root, loaded.model)
+    told = f"{len(examples)} examples, {len(held_out)} for validation, of at most {max(lengths)} tokens"
     print(f"{part.name or 'train'}: {told}", file=sys.stderr)
     preflight.show_supervision(encoder, examples[:SHOWN], pictures)
+    return lengths
 
 
 def _adapted(config: Config, run: RunDir, part: Part, loaded: Loaded) -> "PeftModel":
@@ -111,10 +116,12 @@ def _adapted(config: Config, run: RunDir, part: Part, loaded: Loaded) -> "PeftMo
     return model
 
 
-def _validator(config: Config, run: RunDir, pictures: Pictures, held_out: Sequence[Example]) -> Validator | None:
+def _validator(
+    config: Config, run: RunDir, pictures: Pictures, held_out: Sequence[Example], features: cache.FeatureCache | None
+) -> Validator | None:
     if not held_out or config.train.validate == "never":
         return None
-    return Validator(config, pictures.encoder, pictures, held_out, read_json(run.summary)["labels"])
+    return Validator(config, pictures.encoder, pictures, held_out, read_json(run.summary)["labels"], features)
 
 
 def _checkpoint(run: RunDir, part: Part, loaded: Loaded) -> tuple[Path, State] | None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ _SIDEWAYS = (5, 6, 7, 8)
 """Values of the EXIF orientation that swap height and width."""
 
 
-def check_lengths(encoder: Encoder, examples: Iterable[Example], root: Path, model: Any) -> int:
-    """Compares the length of each sample with the positions of the model; returns the longest, in tokens.
+def check_lengths(encoder: Encoder, examples: Iterable[Example], root: Path, model: Any) -> list[int]:
+    """Compares the length of each sample with the positions of the model; returns the lengths, in tokens.
 
     Lengths come from image headers alone; nothing is ever cut.
 
@@ -27,7 +28,7 @@ def check_lengths(encoder: Encoder, examples: Iterable[Example], root: Path, mod
         DataError: a sample is longer than the model's positions, or its answer cannot be told from its prompt.
     """
     limit: int = model.config.get_text_config().max_position_embeddings
-    longest = 0
+    lengths = []
     for example in examples:
         encoder.answer_ids(example, example.target)
         tokens = encoder.length(example, [size(root, ref) for ref in example.images])
@@ -37,10 +38,17 @@ def check_lengths(encoder: Encoder, examples: Iterable[Example], root: Path, mod
                 f"are {tokens} tokens, the model has {limit} positions. Samples are never cut: use fewer or smaller "
                 "images (model.pixels), or a shorter question."
             )
-        longest = max(longest, tokens)
-    return longest
+        lengths.append(tokens)
+    return lengths
 
 
+def image_tokens(encoder: Encoder, examples: Iterable[Example], root: Path) -> int:
+    """Tokens of all images together, from their headers."""
+    sizes = (size(root, ref) for example in examples for ref in example.images)
+    return sum(encoder.family.image_tokens(encoder.processor, height, width) for height, width in sizes)
+
+
+@lru_cache(maxsize=2**18)
 def size(root: Path, ref: ImageRef) -> tuple[int, int]:
     """(height, width) of an image after EXIF rotation, from its header."""
     with Image.open(pixels.check(root, ref.path), formats=pixels.FORMATS) as image:

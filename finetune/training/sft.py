@@ -17,6 +17,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from finetune.config import TrainConfig
 from finetune.errors import DataError
+from finetune.features.cache import FeatureCache
 from finetune.models import Loaded, record
 from finetune.rundir import Json, RunDir
 from finetune.training import checkpoints, lora
@@ -45,6 +46,7 @@ class AnswerTrainer(Trainer):
         collator: makes the batches.
         journal: the record.
         validator: the task metric; None where there is nothing to validate on, or `train.validate=never`.
+        features: those of a frozen tower, for batches without pixels; None = the batches have pixels.
         interruption: says whether the run was asked to stop.
         folder: of the checkpoints.
         run: for file modes.
@@ -63,6 +65,7 @@ class AnswerTrainer(Trainer):
         collator: Collator,
         journal: Journal,
         validator: Validator | None,
+        features: FeatureCache | None,
         interruption: Interruption,
         folder: Path,
         run: RunDir,
@@ -70,6 +73,7 @@ class AnswerTrainer(Trainer):
         """Builds the sampler and hands the rest to transformers."""
         self.loaded, self.settings, self.journal, self.validator = loaded, train, journal, validator
         self.interruption, self.folder, self.run_dir = interruption, folder, run
+        self.features, self.pictures = features, collator.pictures
         self.adapted: PeftModel = model
         self.examples = examples
         self.best: dict[str, Tensor] | None = None
@@ -122,6 +126,9 @@ class AnswerTrainer(Trainer):
         """
         found: list[Batch] = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
         self._ids = [name for batch in found for name in batch.pop("ids")]
+        if self.features is not None:
+            shown = [[self.pictures(example) for example in batch.pop("shown")] for batch in found]
+            found = [self.features.feed(batch, images) for batch, images in zip(found, shown, strict=True)]
         tokens = torch.tensor(float(count_labels(found)), device=device)
         mean: Tensor = self.accelerator.reduce(tokens, reduction="mean")
         return found, mean

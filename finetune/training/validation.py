@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from finetune.config import Config
 from finetune.encoding import Encoder
 from finetune.example import Example
 from finetune.training.collator import Pictures
+
+if TYPE_CHECKING:
+    from finetune.features.cache import FeatureCache
 
 
 @dataclass(frozen=True, order=True)
@@ -37,14 +40,22 @@ class Validator:
         pictures: decoded images.
         examples: the validation split; may be empty, then the last state is kept.
         labels: the closed answers; empty where all answers are open.
+        features: those of a frozen tower, or None.
     """
 
     def __init__(
-        self, config: Config, encoder: Encoder, pictures: Pictures, examples: Sequence[Example], labels: Sequence[str]
+        self,
+        config: Config,
+        encoder: Encoder,
+        pictures: Pictures,
+        examples: Sequence[Example],
+        labels: Sequence[str],
+        features: "FeatureCache | None" = None,
     ) -> None:
         """Stores the arguments."""
-        self.config, self.encoder, self.pictures = config, encoder, pictures
+        self.config, self.encoder, self.pictures, self.features = config, encoder, pictures, features
         self.examples, self.labels = examples, tuple(labels)
+        self._texts: dict[int, dict[str, Any]] = {}
         choices = named.load("task", config.task.kind).choices
         self.choices: list[tuple[str, ...]] = [choices(config.task, self.labels, example) for example in examples]
 
@@ -86,9 +97,18 @@ class Validator:
             batch, choices = self.examples[start : start + size], self.choices[start : start + size]
             texts = [own or (example.target,) for own, example in zip(choices, batch, strict=True)]
             with torch.no_grad():
-                prefix = prefill(model, self.encoder.prompts(batch, [self.pictures(example) for example in batch]))
+                prefix = prefill(model, self._prompts(start, batch))
                 rows += scorer.scores(prefix, batch, texts, ("score",))["score"].tolist()
         return rows
+
+    def _prompts(self, start: int, batch: Sequence[Example]) -> dict[str, Any]:
+        """The inputs of a batch; where there are features, its text is encoded once for all validations."""
+        images = [self.pictures(example) for example in batch]
+        if self.features is None:
+            return self.encoder.prompts(batch, images)
+        if start not in self._texts:
+            self._texts[start] = self.features.without_pixels(self.encoder.prompts(batch, images))
+        return self.features.feed(self._texts[start], images)
 
 
 def _log_softmax(row: Sequence[float]) -> list[float]:

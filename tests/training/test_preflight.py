@@ -20,12 +20,17 @@ def root(tmp_path):
 
 
 def test_lengths_are_planned_and_an_overlong_sample_is_named(encoder, loaded, root):
-    assert preflight.check_lengths(encoder, [micro.example(0)], root, loaded.model) == encoder.length(
-        micro.example(0), [(70, 50)]
-    )
+    expected = encoder.length(micro.example(0), [(70, 50)])
+    assert preflight.check_lengths(encoder, [micro.example(0)], root, loaded.model) == [expected]
     long = micro.example(1, question="why " * 300)
     with pytest.raises(DataError, match=r"example 'e1' .* are \d{3,4} tokens, the model has 256 positions"):
         preflight.check_lengths(encoder, [micro.example(0), long], root, loaded.model)
+
+
+def test_image_tokens_are_counted_without_decoding(encoder, loaded, root):
+    examples = [micro.example(0), micro.example(1, images=0), micro.example(1)]
+    image = encoder.length(micro.example(0), [(70, 50)]) - encoder.length(micro.example(0, images=0), [])
+    assert preflight.image_tokens(encoder, examples, root) == 2 * image
 
 
 def test_header_sizes_follow_the_exif_rotation(tmp_path):

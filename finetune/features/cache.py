@@ -1,0 +1,131 @@
+"""The feature cache of a run: whether there is one, where it is, and what it holds of an image."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from finetune.config import Config
+from finetune.encoding import Encoder
+from finetune.errors import ConfigError
+from finetune.features.store import GB, Store
+from finetune.features.tower import Tower, adapted
+from finetune.models import Loaded, precision
+from finetune.rundir import RunDir
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FOLDER = "FINETUNE_CACHE"
+"""Environment variable that names the folder for everything that may be computed again."""
+
+
+class FeatureCache:
+    """Features of images, from disk where they are there, else computed and kept.
+
+    Args:
+        tower: computes them.
+        store: keeps them.
+    """
+
+    def __init__(self, tower: Tower, store: Store) -> None:
+        """Looks at nothing yet."""
+        self.tower, self.store = tower, store
+
+    def of(self, image: "Image") -> dict[str, Tensor]:
+        """Features of one image, the same whatever batch it is in and whether they were kept."""
+        shrunk = self.tower.shrunk(image)
+        key = self.tower.key(shrunk)
+        found = self.store.read(key)
+        if found is None:
+            found = self.tower(shrunk)
+            self.store.write(key, found)
+        return found
+
+    def without_pixels(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The inputs that the language model needs beside the features."""
+        return {name: value for name, value in batch.items() if name not in self.tower.family.vision_inputs}
+
+    def feed(self, batch: dict[str, Any], images: Sequence[Sequence["Image"]]) -> dict[str, Any]:
+        """A batch with features in the place of its pixels.
+
+        Args:
+            batch: the model's inputs, on the CPU, with pixels or already without.
+            images: of each row.
+        """
+        kept = self.without_pixels(batch)
+        rows = [self.of(image) for own in images for image in own]
+        return kept | {"mm_encoder_outputs": self.tower.fed(batch["input_ids"], rows)} if rows else kept
+
+
+def opened(
+    config: Config, run: RunDir, loaded: Loaded, model: nn.Module, *, training: bool, tokens: int = 0
+) -> FeatureCache | None:
+    """The cache that the config and the model allow, or None; says which and why on standard error.
+
+    The decision depends on config and model alone, so that a training that goes on takes the same way; how much room
+    there is changes only what is computed again.
+
+    Args:
+        config: `train.feature_cache`, and what makes it inexact.
+        run: its own folder takes the cache of data that must not be elsewhere.
+        loaded: the base, its tower unchanged.
+        model: as it will be used, adapter included.
+        training: whether images are those of training, which may be augmented, in the precision of training.
+        tokens: image tokens of everything that will be looked at, for the size that is printed; 0 = not known.
+
+    Raises:
+        ConfigError: `train.feature_cache=on`, and it would not be exact.
+    """
+    why = refused(config, loaded, model, training=training)
+    if why:
+        if config.train.feature_cache == "on":
+            raise ConfigError(f"train.feature_cache=on: {why}; use auto or off.")
+        print(f"feature cache: off ({why})", file=sys.stderr)
+        return None
+    encoder = Encoder(loaded.processor, loaded.family)
+    lower = training and precision(config, loaded.device) == "bf16"
+    tower = Tower(loaded, encoder, torch.bfloat16 if lower else None)
+    root = folder(config, run) / "features"
+    store = Store(root, tower.scope()[:32], config.train.feature_cache_max_gb, run.file_mode)
+    size = f", about {_bytes(loaded, tokens, lower) / 1e6:,.1f} MB" if tokens else ""
+    print(
+        f"feature cache: on (tower and projector are frozen{', images not augmented' * training}){size} in {root}, "
+        f"at most {store.limit / GB:g} GB",
+        file=sys.stderr,
+    )
+    return FeatureCache(tower, store)
+
+
+def folder(config: Config, run: RunDir) -> Path:
+    """Where things are kept that can be computed again: for this user, or in the run where data is restricted."""
+    if config.data.sensitivity == "restricted":
+        return run.root / "cache"
+    named = os.environ.get(FOLDER)
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "finetune"
+
+
+def refused(config: Config, loaded: Loaded, model: nn.Module, *, training: bool) -> str:
+    """Why features must not be kept, in words that end a sentence; "" where they may."""
+    if config.train.feature_cache == "off":
+        return "train.feature_cache=off"
+    if loaded.family.features is None:
+        return f"{loaded.family.name}: {loaded.family.no_features}"
+    if adapted(model, loaded):
+        return "the vision tower or the projector is trained"
+    if training and config.train.augment != "none":
+        return f"train.augment={config.train.augment} changes the images each epoch"
+    settings = loaded.model.config.to_dict().get("vision_config", {})
+    if training and any("dropout" in name and value for name, value in settings.items()):
+        return "the vision tower has dropout, so that its features differ each epoch"
+    return ""
+
+
+def _bytes(loaded: Loaded, tokens: int, lower: bool) -> float:
+    """Size of features: tokens x width of the language model x bytes a value."""
+    width: int = loaded.model.config.get_text_config().hidden_size
+    return tokens * width * (2 if lower else loaded.dtype.itemsize)

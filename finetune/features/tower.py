@@ -1,0 +1,172 @@
+"""Runs vision tower and projector over one image at a time, and feeds what they gave to the language model."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import PIL
+import torch
+import transformers
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers.utils.generic import ModelOutput
+
+from finetune import pixels
+from finetune.encoding import Encoder
+from finetune.errors import IntegrityError
+from finetune.family import component_of
+from finetune.features.store import raw
+from finetune.models import Loaded
+from finetune.rundir import canonical_digest
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SEEN = ("vision_tower", "projector")
+"""Components that features come through."""
+
+FORMAT = 1
+"""Of the entries; another number makes those of earlier versions unknown."""
+
+_ADDED = (".lora_", ".modules_to_save.")
+"""Parts of the names of what PEFT adds."""
+
+
+@dataclass
+class Features(ModelOutput):
+    """What `forward` reads of `mm_encoder_outputs["image"]`, whichever class the tower's own output has."""
+
+    last_hidden_state: Any = None
+    pooler_output: Any = None
+    deepstack_features: Any = None
+
+
+class Tower:
+    """Vision tower and projector of a base model, the adapter left out.
+
+    Args:
+        loaded: the model; may be wrapped by PEFT.
+        encoder: its processor.
+        autocast: precision that training computes in where it is not that of the weights, else None.
+    """
+
+    def __init__(self, loaded: Loaded, encoder: Encoder, autocast: torch.dtype | None = None) -> None:
+        """Computes nothing yet."""
+        wrapped = loaded.model
+        self.base: Any = wrapped.get_base_model() if isinstance(wrapped, PeftModel) else wrapped
+        self.loaded, self.encoder, self.family, self.autocast = loaded, encoder, loaded.family, autocast
+
+    def scope(self) -> str:
+        """Digest of everything but the image that features depend on: weights, processor, precision, libraries."""
+        images = self.encoder.processor.image_processor
+        return canonical_digest(
+            {
+                "format": FORMAT,
+                "family": self.family.name,
+                "weights": self._weights(),
+                "processor": images.to_json_string(),
+                "image_processor": type(images).__name__,
+                "dtype": str(self.loaded.dtype),
+                "autocast": str(self.autocast),
+                "device": self.loaded.device.type,
+                "versions": [torch.__version__, transformers.__version__, PIL.__version__],
+            }
+        )
+
+    def key(self, image: "Image") -> str:
+        """Digest of an image as `__call__` takes it: its upright size and its pixels."""
+        return pixels.fingerprint(image).hex()
+
+    def shrunk(self, image: "Image") -> "Image":
+        """The image as the processor's first resize leaves it, which makes no difference to what the tower sees."""
+        return self.family.shrink(self.encoder.processor, image)
+
+    def __call__(self, image: "Image") -> dict[str, Tensor]:
+        """Features of one image, alone, so that a batch cannot change them.
+
+        Returns:
+            `rows` `[tokens, hidden]`, and `deep.0`, `deep.1`, ... of the same form where the family has DeepStack.
+        """
+        taken = (*self.family.vision_inputs, *self.family.feature_inputs)
+        inputs = {name: value for name, value in self.encoder.vision(image).items() if name in taken}
+        device = self.loaded.device
+        with torch.no_grad(), _evaluating(self.base), self._precision():
+            found = self.base.base_model.get_image_features(
+                **{name: value.to(device) for name, value in inputs.items()}, return_dict=True
+            )
+        rows = {"rows": _rows(found.last_hidden_state if self.family.features == "hidden" else found.pooler_output)}
+        if self.family.deepstack:
+            rows |= {f"deep.{level}": _rows(value) for level, value in enumerate(found.deepstack_features)}
+        return rows
+
+    def fed(self, input_ids: Tensor, images: Sequence[Mapping[str, Tensor]]) -> dict[str, Features]:
+        """What `forward` takes as `mm_encoder_outputs` for the images of a batch, in order.
+
+        Args:
+            input_ids: `[batch, tokens]` of the batch, on the CPU.
+            images: features of each.
+
+        Raises:
+            IntegrityError: the images have more or fewer rows than the batch has places for them.
+        """
+        rows = [image["rows"] for image in images]
+        wanted, got = int((input_ids == self.base.config.image_token_id).sum()), sum(map(len, rows))
+        if wanted != got:
+            raise IntegrityError(
+                f"the batch has {wanted} image tokens, but the features of its {len(rows)} images have {got} rows: "
+                "the processor changed. Run again with train.feature_cache=off."
+            )
+        levels = sorted(int(name.removeprefix("deep.")) for name in (images[0] if images else ()) if name != "rows")
+        deep = [self._moved([image[f"deep.{level}"] for image in images]) for level in levels]
+        given = self._moved(rows)
+        if self.family.features == "hidden":
+            return {"image": Features(last_hidden_state=torch.cat(given).unsqueeze(0))}
+        together = torch.cat(given) if self.family.features == "tensor" else given
+        return {"image": Features(pooler_output=together, deepstack_features=deep or None)}
+
+    def _moved(self, rows: Sequence[Tensor]) -> list[Tensor]:
+        return [row.to(self.loaded.device) for row in rows]
+
+    def _precision(self) -> Any:
+        return torch.autocast(self.loaded.device.type, self.autocast, enabled=self.autocast is not None)
+
+    def _weights(self) -> str:
+        """Digest over every tensor of tower and projector, adapters left out."""
+        found = hashlib.sha256()
+        for name, value in sorted(self.base.state_dict().items()):
+            bare = name.replace(".base_layer.", ".").replace(".original_module.", ".")
+            if component_of(self.family, bare) in SEEN and not any(mark in name for mark in _ADDED):
+                found.update(f"{bare} {value.dtype} {tuple(value.shape)}\n".encode())
+                found.update(raw(value))
+        return found.hexdigest()
+
+
+def adapted(model: nn.Module, loaded: Loaded) -> bool:
+    """Whether an adapter changes what tower or projector give."""
+    return any(
+        component_of(loaded.family, name) in SEEN and (parameter.requires_grad or any(mark in name for mark in _ADDED))
+        for name, parameter in model.named_parameters()
+    )
+
+
+def _rows(value: Any) -> Tensor:
+    """`[tokens, hidden]` of what a tower gives: a tensor of tiles, or one tensor a tile."""
+    parts = [value] if isinstance(value, Tensor) else list(value)
+    return torch.cat([part.flatten(0, -2) for part in parts])
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Leaves dropout out for a moment."""
+    if not model.training:
+        yield
+        return
+    training = {module: module.training for module in model.modules() if module.training}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, was in training.items():
+            module.training = was
