@@ -14,6 +14,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent
 QUESTION = "Is the cell functional or defective?"
+LABELS = ("functional", "defective")
 SIDES = {"smolvlm": None, "embedded": None, "qwen2_vl": 336}
 SWIFT = "--model_type qwen2_vl --template qwen2_vl --tuner_type lora --lora_rank 8 --lora_alpha 16 "
 SWIFT += "--per_device_train_batch_size 4 --gradient_accumulation_steps 1 --learning_rate 1e-4 "
@@ -49,19 +50,22 @@ def prepare(work: Path, data: Path, parts: set[str], images: int) -> None:
 def _job(data: Path, job: Path, side: int | None, images: int) -> None:
     (job / "images").mkdir(parents=True, exist_ok=True)
     with (data / "labels.csv").open(newline="") as handle:
-        rows = list(csv.DictReader(handle))[:images]
+        cells = list(csv.DictReader(handle))
+    halves = [[cell for cell in cells if cell["condition"] == label] for label in LABELS]
+    rows = [cell for pair in zip(*halves, strict=False) for cell in pair][: images + 4]
     items, mirrored = [], []
-    for row in rows:
+    for number, row in enumerate(rows):
         image = Image.open(data / "images" / row["filename"]).convert("RGB")
         image = image.resize((side, side), Image.Resampling.BICUBIC) if side else image
         image.save(job / "images" / row["filename"])
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(job / "images" / f"mirror_{row['filename']}")
-        for found, prefix in ((items, ""), (mirrored, "mirror_")):
+        for found, prefix in ((items, ""), (mirrored, "mirror_")) if number < images else ():
             found.append(_swift_item(job / "images" / f"{prefix}{row['filename']}", row["condition"]))
     with (job / "labels.csv").open("w", newline="") as handle:
         writer = csv.writer(handle)
         writer.writerow(["filename", "condition", "split"])
-        writer.writerows([row["filename"], row["condition"], "train"] for row in rows)
+        splits = ["train"] * images + ["val"] * 2 + ["test"] * 2  # every label must be in each
+        writer.writerows([row["filename"], row["condition"], s] for row, s in zip(rows, splits, strict=True))
     for name, found in (("cells", items), ("mirrored", mirrored)):
         (job / f"{name}.jsonl").write_text("".join(json.dumps(item) + "\n" for item in found))
 

@@ -2,8 +2,8 @@
 
     python bench/trl_reference.py MODEL JOB OUT [--epochs N] [--precision fp32|bf16] [--tower]
 
-JOB holds `labels.csv` (filename, condition) and `images/`. Prompt-completion data, so that TRL's loss falls on the
-answer only; LoRA r=8 on the attention of the language model, with --tower also on that of the vision tower and with
+JOB holds `labels.csv` (filename, condition, split) and `images/`. Prompt-completion data, so that TRL's loss falls on
+the answer only; LoRA r=8 on the attention of the language model, with --tower also on that of the vision tower and with
 mirrored images; source order, constant rate. The adapter begins with the values that `python -m finetune` gives it, so
 that the losses of both can be compared step by step. Writes OUT/result.json.
 """
@@ -54,7 +54,7 @@ class InOrder(SFTTrainer):
 def examples(job: Path, flipped: bool) -> Dataset:
     """Prompt, completion and image of each row; with `flipped` a mirror of each, made when it is asked for."""
     with (job / "labels.csv").open(newline="") as handle:
-        rows = list(csv.DictReader(handle))
+        rows = [row for row in csv.DictReader(handle) if row["split"] == "train"]
     data = Dataset.from_dict(
         {
             "images": [[str(job / "images" / row["filename"])] for row in rows],

@@ -44,7 +44,8 @@ def train_part(config: Config, run: RunDir, part: Part) -> list[Path]:
     loaded = models.load(config)
     encoder = Encoder(loaded.processor, loaded.family)
     pictures = Pictures(encoder, dataset.image_root(config, run))
-    _check(part, loaded, pictures, examples, held_out)
+    lengths = _check(part, loaded, pictures, examples, held_out)
+    answers = [len(encoder.answer_ids(example, example.target)) for example in examples]
     model = _adapted(config, run, part, loaded)
     tokens = preflight.image_tokens(encoder, [*examples, *held_out], pictures.root)
     features = cache.opened(config, run, loaded, model, training=True, tokens=tokens)
@@ -65,6 +66,7 @@ def train_part(config: Config, run: RunDir, part: Part) -> list[Path]:
             journal=journal.Journal(run, part.train, found[1].step if found else 0),
             validator=_validator(config, run, pictures, held_out, features),
             features=features,
+            lengths=[whole - own for whole, own in zip(lengths, answers, strict=False)],
             interruption=interruption,
             folder=part.checkpoints,
             run=run,

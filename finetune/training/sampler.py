@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
+from finetune.training.grouping import grouped
+
 
 def order(size: int, seed: int, epoch: int, shuffle: bool, classes: Sequence[str] | None = None) -> list[int]:
     """Indices of all examples in the order of one epoch; the source's own order without `shuffle`.
@@ -41,14 +43,17 @@ def batches(
     rank: int = 0,
     world: int = 1,
     classes: Sequence[str] | None = None,
+    lengths: Sequence[int] | None = None,
 ) -> list[list[int]]:
     """The batches of one rank in one epoch; batch `i` of the list is step `i`.
 
     Batches are dealt out to ranks in turn, so that two ranks see at one step what one rank sees at two. Every example
     occurs once; with several ranks the last round is filled up from the epoch's beginning, so that all ranks run the
-    same number of steps.
+    same number of steps. With `lengths` (one an example) those of like length come together where padding would cost.
     """
     indices = order(size, seed, epoch, shuffle, classes)
+    if shuffle and lengths is not None:
+        indices = grouped(indices, lengths, batch_size, np.random.default_rng([seed, epoch, 1]))
     dealt = [indices[start : start + batch_size] for start in range(0, size, batch_size)]
     rounds = math.ceil(len(dealt) / world)
     return [dealt[(world * turn + rank) % len(dealt)] for turn in range(rounds)]
@@ -66,17 +71,18 @@ class BatchSampler(Sampler[list[int]]):
         rank: int = 0,
         world: int = 1,
         classes: Sequence[str] | None = None,
+        lengths: Sequence[int] | None = None,
     ) -> None:
         """Stores the arguments of `batches`."""
         self.size, self.batch_size, self.seed = size, batch_size, seed
-        self.shuffle, self.rank, self.world, self.classes = shuffle, rank, world, classes
+        self.shuffle, self.rank, self.world = shuffle, rank, world
+        self.classes, self.lengths = classes, lengths
         self.epoch = 0
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yields the batches of the present epoch."""
-        yield from batches(
-            self.size, self.batch_size, self.seed, self.epoch, self.shuffle, self.rank, self.world, self.classes
-        )
+        drawn = self.size, self.batch_size, self.seed, self.epoch, self.shuffle
+        yield from batches(*drawn, self.rank, self.world, self.classes, self.lengths)
 
     def __len__(self) -> int:
         """Batches a pass."""

@@ -7,6 +7,7 @@ import dataclasses
 import math
 import resource
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ class AnswerTrainer(Trainer):
         journal: the record.
         validator: the task metric; None where there is nothing to validate on, or `train.validate=never`.
         features: those of a frozen tower, for batches without pixels; None = the batches have pixels.
+        lengths: tokens of each example without its answer.
         interruption: says whether the run was asked to stop.
         folder: of the checkpoints.
         run: for file modes.
@@ -66,6 +68,7 @@ class AnswerTrainer(Trainer):
         journal: Journal,
         validator: Validator | None,
         features: FeatureCache | None,
+        lengths: Sequence[int],
         interruption: Interruption,
         folder: Path,
         run: RunDir,
@@ -86,6 +89,7 @@ class AnswerTrainer(Trainer):
             rank=args.process_index,
             world=args.world_size,
             classes=[example.target for example in examples.examples] if train.balance else None,
+            lengths=lengths,
         )
         self._ids: list[str] = []
         self._resumed: State | None = None
