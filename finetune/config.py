@@ -75,6 +75,11 @@ class DataConfig:
     decode: Literal["full", "headers"] = key(
         "full", "full | headers (sizes alone: damage further in shows in training, duplicates by bytes)", late=True
     )
+    duplicates: Literal["report", "join", "fail", "off"] = key(
+        "report",
+        "nearly equal images: report | join (their groups become one) | fail (where they lie in two splits) | off",
+        late=True,
+    )
     on_bad_row: Literal["fail", "quarantine"] = key("fail", "what a bad row does: fail | quarantine")
     site_key: str | None = key(
         None, "file with secret bytes outside the run, by which ids of persons are hashed (DICOM)", late=True

@@ -109,20 +109,42 @@ def _is_text(example: Example) -> bool:
 
 
 def _checked(example: Example, relabel: dict[str, str], kind: ModuleType, task: TaskConfig) -> Example | BadRow:
-    raw = example.target
     if not _is_text(example):
         return BadRow(example.row, ascii(example.images[0].path), "a value is no Unicode text (half a surrogate pair)")
-    if relabel and raw not in relabel:
-        reason = (
-            f"label {raw!r} has no entry in data.options.relabel, which has {', '.join(map(repr, sorted(relabel)))}"
-        )
-        return BadRow(example.row, example.images[0].path, reason)
-    target = relabel.get(raw, raw)
     try:
-        admitted: Example = kind.admit(task, dataclasses.replace(example, target=target) if target != raw else example)
+        admitted: Example = kind.admit(task, _renamed(example, relabel) if relabel else example)
     except DataError as error:
         return BadRow(example.row, example.images[0].path, str(error))
     return admitted
+
+
+def _renamed(example: Example, relabel: dict[str, str]) -> Example:
+    """The example with its answer and the labels of its boxes renamed.
+
+    An answer needs an entry, or is a list of box labels that have one (`dent, scratch`). Where boxes are all there is,
+    each label needs an entry; beside an answer, those without one stay as they are.
+
+    Raises:
+        DataError: an entry is missing.
+    """
+    raw, boxes = example.target, example.boxes
+    parts = [raw] if raw in relabel or not boxes else raw.split(", ")
+    if raw == "" and boxes is not None:
+        parts = []
+    needed = [*parts, *({box.label: None for box in boxes or ()} if not parts else ())]
+    missing = [label for label in needed if label not in relabel]
+    if missing:
+        named = raw if parts else missing[0]
+        raise DataError(
+            f"label {named!r} has no entry in data.options.relabel, which has {', '.join(map(repr, sorted(relabel)))}"
+        )
+    target = ", ".join(sorted({relabel[part] for part in parts})) if len(parts) > 1 else relabel[raw] if parts else ""
+    placed = (
+        None
+        if boxes is None
+        else tuple(dataclasses.replace(box, label=relabel.get(box.label, box.label)) for box in boxes)
+    )
+    return dataclasses.replace(example, target=target, boxes=placed)
 
 
 def images_present(config: Config, run: RunDir) -> bool:

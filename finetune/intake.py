@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from finetune import dataset, named, pixels, split, tiles
 from finetune.config import Config, DataConfig
+from finetune.duplicates.sketch import Sketches
 from finetune.errors import DataError
 from finetune.example import BadRow, Example
 from finetune.looking import Eye, Look, looked
@@ -31,11 +32,13 @@ class Kept:
         item: what splits need; its label is the target as written.
         asked: digest of pixels and question, by which conflicting answers are found.
         empty: it is a tile without a box.
+        question: digest of the question alone.
     """
 
     item: split.Item
     asked: bytes
     empty: bool = False
+    question: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,8 +99,39 @@ class Spool:
         return (dataset.to_example(row, row["split"]) for row in self.rows())
 
 
-def take(config: Config, run: RunDir, spool: Spool) -> tuple[list[Kept], list[BadRow], Counter[str]]:
+class Gallery:
+    """Sketches of the images that were looked at, each once; of an example its first image counts.
+
+    Args:
+        sketches: where they go; None keeps none.
+    """
+
+    def __init__(self, sketches: Sketches | None) -> None:
+        """Holds nothing yet."""
+        self.numbers: dict[str, int] = {}
+        self.wanted = sketches is not None
+        self._sketches = sketches
+        self._known: dict[bytes, int] = {}
+
+    def take(self, same: str, first: Look) -> None:
+        """Numbers the images of an example, known by the digest `same`, by the first of them."""
+        if self._sketches is None or same in self.numbers:
+            return
+        if first.pixels not in self._known:
+            self._known[first.pixels] = self._sketches.add(first.sketch.pop())
+        self.numbers[same] = self._known[first.pixels]
+
+
+def take(
+    config: Config, run: RunDir, spool: Spool, gallery: Gallery | None = None
+) -> tuple[list[Kept], list[BadRow], Counter[str]]:
     """Reads, limits and looks at every row; good ones go to `spool`, in the order of the source.
+
+    Args:
+        config: its `data` and `task` sections count.
+        run: where adapters write their images.
+        spool: takes the good rows.
+        gallery: takes a sketch of what they show.
 
     Returns:
         what memory keeps of the good ones, the bad ones, and the counts `read`, `taken` (by `data.limit`), `kept`, and
@@ -113,13 +147,15 @@ def take(config: Config, run: RunDir, spool: Spool) -> tuple[list[Kept], list[Ba
         rows = _read(config, run, bad, counts)
         if config.data.limit is not None:
             rows = _limited(rows, config.data, aside)
-        for done in _looked(rows, config, run, counts):
+        gallery = gallery or Gallery(None)
+        for done in _looked(rows, config, run, counts, gallery.wanted):
             if isinstance(done, BadRow):
                 bad.append(done)
                 apply_policy(bad, config.data)
                 continue
             first = done.looks[0]
             kept.append(_kept(done))
+            gallery.take(kept[-1].item.pixels, first)
             spool.add(done.example, sha256=first.sha256, bytes=first.length, pixels_sha256=done.decoded)
     if run.images.is_dir():
         for path in run.images.iterdir():
@@ -159,11 +195,13 @@ def apply_policy(bad: Sequence[BadRow], data: DataConfig) -> None:
 def _kept(seen: _Seen) -> Kept:
     example = seen.example
     own = seen.decoded or f"{seen.same} {example.images[0].tile}"
+    texts = "\0".join([*(turn.text for turn in example.messages), str(example.images[0].tile or "")])
     asked = hashlib.sha256("\0".join((own, *(turn.text for turn in example.messages))).encode()).digest()
+    question = sys.intern(hashlib.sha256(texts.encode()).hexdigest()[:16])
     shared = None if example.split is None else sys.intern(example.split)
     same = sys.intern(seen.same)
     item = split.Item(example.id, example.group, sys.intern(example.target), same, shared, example.row)
-    return Kept(item, asked, example.whole is not None and not example.boxes)
+    return Kept(item, asked, example.whole is not None and not example.boxes, question)
 
 
 def _read(config: Config, run: RunDir, bad: list[BadRow], counts: Counter[str]) -> Iterator[Example]:
@@ -191,14 +229,16 @@ def _limited(rows: Iterable[Example], data: DataConfig, aside: Spool) -> Iterato
     return (row for row in aside.examples() if row.group in groups)
 
 
-def _looked(rows: Iterable[Example], config: Config, run: RunDir, counts: Counter[str]) -> Iterator[_Seen | BadRow]:
+def _looked(
+    rows: Iterable[Example], config: Config, run: RunDir, counts: Counter[str], sketched: bool
+) -> Iterator[_Seen | BadRow]:
     """Looks at every image of every row, several at a time, in order; where images are cut, each tile is an example."""
     rule = config.data.tiles
     rest = iter(rows)
     if (first := next(rest, None)) is None:  # the root of images that an adapter writes is there with the first
         return
     grid = partial(tiles.grid, rule=rule) if rule.size is not None else None
-    eye = Eye(dataset.image_root(config, run), config.data.decode, grid)
+    eye = Eye(dataset.image_root(config, run), config.data.decode, grid, sketched)
     for row, looks in looked(itertools.chain([first], rest), eye, config.hardware.workers):
         counts["taken"] += 1
         sound = [look for look in looks if isinstance(look, Look)]

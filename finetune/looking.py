@@ -12,13 +12,14 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Literal
 
 from finetune import pixels
+from finetune.duplicates.sketch import Sketch, sketch
 from finetune.errors import DataError, ResourceError
 from finetune.example import Example, ImageRef
 from finetune.rundir import sha256_file
@@ -46,6 +47,7 @@ class Look:
         length: of its file, in bytes.
         pixels: digest of its pixels; empty where nothing was decoded.
         tiles: digest of the pixels of each tile; empty where there are none, or nothing was decoded.
+        sketch: of the image, until somebody takes it out: many looks are remembered, and none needs it twice.
     """
 
     size: tuple[int, int]
@@ -53,6 +55,7 @@ class Look:
     length: int
     pixels: bytes
     tiles: tuple[bytes, ...] = ()
+    sketch: list[Sketch] = field(default_factory=list, compare=False)
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,13 @@ class Eye:
         root: folder that references are relative to.
         decode: `full`, or `headers` alone.
         grid: how they are cut, or None.
+        sketched: whether near-duplicates will be looked for.
     """
 
     root: Path
     decode: Literal["full", "headers"]
     grid: Grid | None = None
+    sketched: bool = False
 
     def look(self, ref: ImageRef) -> Look | str:
         """One image, or what is wrong with it."""
@@ -86,7 +91,8 @@ class Eye:
         size = (image.height, image.width)
         cut = () if self.grid is None else self.grid(size)
         tiles = tuple(pixels.fingerprint(pixels.crop(image, replace(ref, tile=tile))) for tile in cut)
-        return Look(size, sha256_file(place), place.stat().st_size, pixels.fingerprint(image), tiles)
+        sketches = [sketch(image)] if self.sketched else []
+        return Look(size, sha256_file(place), place.stat().st_size, pixels.fingerprint(image), tiles, sketches)
 
     def _header(self, ref: ImageRef) -> Look:
         """Without decoding: what is damaged further in shows in training; duplicates are found by their bytes alone."""

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from finetune.config import DataConfig, SplitConfig
 from finetune.errors import DataError
@@ -167,13 +168,16 @@ def _label_counts(items: Iterable[Item]) -> dict[str, Counter[str]]:
     return counts
 
 
-def leaks(items: Sequence[Item], fold: Fold) -> list[dict[str, object]]:
+def leaks(items: Sequence[Item], fold: Fold) -> list[dict[str, Any]]:
     """Images whose pixels are equal but that lie in different splits."""
-    found: list[dict[str, object]] = []
+    found: list[dict[str, Any]] = []
     for digest, same in _duplicates(items):
         splits = sorted({fold.splits[item.id] for item in same} - {UNUSED})
         if len(splits) > 1:
-            found.append({"fold": fold.name, "sha256": digest, "ids": [item.id for item in same], "splits": splits})
+            names = {"ids": [item.id for item in same], "groups": sorted({item.group for item in same})}
+            found.append(
+                {"kind": "equal", "fold": fold.name, "sha256": digest} | names | {"splits": splits, "distance": 0.0}
+            )
     return found
 
 
@@ -183,7 +187,7 @@ def conflicts(items: Sequence[Item]) -> list[dict[str, object]]:
     for digest, same in _duplicates(items):
         named = sorted({item.label for item in same})
         if len(named) > 1:
-            found.append({"sha256": digest, "ids": [item.id for item in same], "labels": named})
+            found.append({"kind": "equal", "sha256": digest, "ids": [item.id for item in same], "labels": named})
     return found
 
 

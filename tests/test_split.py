@@ -116,8 +116,11 @@ def test_limit_reaches_its_number_or_takes_everything(sizes, wanted):
 def test_duplicates_across_splits_and_conflicting_labels_are_listed():
     items = [Item("1", "g", "a", "same"), Item("2", "h", "b", "same"), Item("3", "i", "a", "other")]
     fold = Fold("", {"1": "train", "2": "test", "3": "train"})
-    assert split.leaks(items, fold) == [{"fold": "", "sha256": "same", "ids": ["1", "2"], "splits": ["test", "train"]}]
-    assert split.conflicts(items) == [{"sha256": "same", "ids": ["1", "2"], "labels": ["a", "b"]}]
+    assert split.leaks(items, fold) == [
+        {"kind": "equal", "fold": "", "sha256": "same", "ids": ["1", "2"], "groups": ["g", "h"],
+         "splits": ["test", "train"], "distance": 0.0},
+    ]  # fmt: skip
+    assert split.conflicts(items) == [{"kind": "equal", "sha256": "same", "ids": ["1", "2"], "labels": ["a", "b"]}]
     assert split.leaks(items, Fold("", dict.fromkeys("123", "train"))) == []
 
 

@@ -1,1 +1,1 @@
-"""Near-duplicates: pictures that are one photograph, saved again, blurred, brightened, cropped, mirrored or re-taken."""
+"""Near-duplicates: pictures that are one photograph, blurred, brightened, cropped, mirrored or re-taken."""

@@ -1,7 +1,7 @@
 """Are two small grey pictures one photograph? Aligned, blurred alike, brightness fitted: what remains unexplained?
 
-One picture of a pair is modelled as the other one, sharp and blurred, moved and stretched a little, times a contrast plus a
-brightness: a least-squares fit. The share of its structure that the fit leaves over is the distance of the pair.
+One picture of a pair is modelled as the other one, sharp and blurred, moved and stretched a little, times a contrast
+plus a brightness: a least-squares fit. The share of its structure that the fit leaves over is the distance of the pair.
 """
 
 from dataclasses import dataclass
@@ -96,8 +96,7 @@ def warped(pictures: Values, steps: Values) -> Values:
     """Pictures read at moved and stretched places: steps `[n, 4]` are right, down (pixels), wider, taller (shares)."""
     across = _CENTRED * (1 + steps[:, 2:3]) + steps[:, 0:1] + (SIDE - 1) / 2
     down = _CENTRED * (1 + steps[:, 3:4]) + steps[:, 1:2] + (SIDE - 1) / 2
-    found: Values = _reading(down) @ pictures @ _reading(across).transpose(0, 2, 1)
-    return found
+    return np.asarray(_reading(down) @ pictures @ _reading(across).transpose(0, 2, 1), dtype=np.float32)
 
 
 @cache
@@ -109,8 +108,7 @@ def _kernel(sigma: float) -> Values:
 
 def _blurred(pictures: Values, sigma: float) -> Values:
     kernel = _kernel(sigma)
-    found: Values = kernel @ pictures @ kernel.T
-    return found
+    return np.asarray(kernel @ pictures @ kernel.T, dtype=np.float32)
 
 
 def _reading(places: Values) -> Values:
@@ -138,7 +136,7 @@ def _fitted(source: Values, target: Values, view: View) -> tuple[Values, Values]
     down, across = np.gradient(source, axis=(1, 2))
     copies = [source, *(_blurred(source, sigma) for sigma in _BLURS_PX)]
     moves = [across, down, across * _CENTRED, down * _CENTRED[:, None]]
-    design = np.stack([_inner(column, view) for column in (*copies, *moves)], axis=1)
+    design = np.stack([_inner(np.asarray(column), view) for column in (*copies, *moves)], axis=1)
     wanted = _inner(target, view)
     gram = design @ design.transpose(0, 2, 1)
     ridge = 1e-5 * np.trace(gram, axis1=1, axis2=2) + 1e-6

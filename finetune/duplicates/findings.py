@@ -1,7 +1,7 @@
 """What near-duplicates mean for a data set: pictures on both sides of a split, groups under two names, other labels."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from finetune.duplicates.search import Pair
@@ -80,7 +80,7 @@ def _leak(kind: str, linked: Sequence[tuple[Pair, list[Item]]], splits: Mapping[
 
 
 def twin_groups(items: Sequence[Item], near: Near) -> list[Json]:
-    """Groups that are probably one under two names: half of the smaller one's pictures, two at least, are the other's."""
+    """Groups that are probably one under two names: half of the smaller one's pictures, two at least, are shared."""
     shared: dict[tuple[str, str], set[str]] = defaultdict(set)
     for one, other in _same(items, near):
         if one.group != other.group:
@@ -123,12 +123,12 @@ def joined(items: Sequence[Item], near: Near) -> dict[str, str]:
     return {name: roots.of(name) for name in roots.known()}
 
 
-def conflicts(items: Sequence[Item], near: Near, question: Callable[[Item], str]) -> list[Json]:
+def conflicts(items: Sequence[Item], near: Near, questions: Mapping[str, str]) -> list[Json]:
     """Nearly equal pictures that are asked the same and carry different labels."""
     found = []
     for pair, first, second in _Owners(items, near).pairs(near):
-        for text in sorted({question(item) for item in first} & {question(item) for item in second}):
-            sides = [[item for item in side if question(item) == text] for side in (first, second)]
+        for text in sorted({questions[item.id] for item in first} & {questions[item.id] for item in second}):
+            sides = [[item for item in side if questions[item.id] == text] for side in (first, second)]
             labels = sorted({item.label for side in sides for item in side})
             if len(labels) > 1:
                 ids = sorted(item.id for side in sides for item in side)
@@ -141,8 +141,8 @@ def _same(items: Sequence[Item], near: Near) -> Iterator[tuple[Item, Item]]:
     counts = Counter(item.pixels for item in items)
     first: dict[str, Item] = {}
     for item in items:
-        if counts[item.pixels] > 1:
-            yield first.setdefault(item.pixels, item), item
+        if counts[item.pixels] > 1 and first.setdefault(item.pixels, item) is not item:
+            yield first[item.pixels], item
     for _, some, others in _Owners(items, near).pairs(near):
         yield from ((some[0], other) for other in others)
         yield from ((one, others[0]) for one in some[1:])

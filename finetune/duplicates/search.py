@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from finetune.duplicates import confirm
 from finetune.duplicates.sketch import SIDE, Values, colours, hashes, luma
 
-LIMIT = 0.004
+LIMIT = 0.0045
 """Largest distance of a copy in its place; measured by bench/near_duplicates.py, as is the next."""
 
 LIMIT_MOVED = 0.003
@@ -39,7 +39,7 @@ CANDIDATES = 10**7
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two pictures by their numbers, the share of structure they differ in, and whether one is mirrored."""
+    """Two pictures by their numbers, the share of structure in which they differ, and whether one is mirrored."""
 
     first: int
     second: int
@@ -74,7 +74,7 @@ def _steps(crops: bool) -> Values:
 
 
 def plan(keys: NDArray[np.uint64]) -> Plan:
-    """Cuts the search back where it would take too long; a sample of the pictures says how many candidates there are."""
+    """Cuts the search back where it would take too long; a sample says how many candidates there are."""
     count = len(keys)
     if count**2 > COMPARISONS:
         return Plan(0, False, f"not searched: {count:,} different pictures, {int(COMPARISONS**0.5):,} are compared")

@@ -18,9 +18,10 @@ LENGTH = SIDE * SIDE + 2 * _COLOUR_SIDE * _COLOUR_SIDE
 """Values of a sketch."""
 
 Values = NDArray[np.float32]
+Sketch = NDArray[np.float16]
 
 
-def sketch(image: Image.Image) -> NDArray[np.float16]:
+def sketch(image: Image.Image) -> Sketch:
     """Luma `[32, 32]`, then blue and red difference `[8, 8]` each, in one row; 0 to 255, fractions kept."""
     factor = max(1, min(image.size) // _FINE)
     small = image.reduce(factor) if factor > 1 else image
@@ -40,7 +41,7 @@ def colours(sketches: NDArray[np.float16]) -> Values:
 
 
 def hashes(grey: Values) -> NDArray[np.uint64]:
-    """pHash of grey pictures `[n, 32, 32]`, 64 bits each: low frequencies of the cosine transform above their median.
+    """Perceptual hashes (pHash) of pictures `[n, 32, 32]`, 64 bits each: low cosine frequencies above their median.
 
     The definition of `imagehash.phash`, over many pictures at once.
     """
@@ -68,7 +69,7 @@ class Sketches:
         self.count += 1
         return self.count - 1
 
-    def rows(self) -> NDArray[np.float16]:
+    def rows(self) -> Sketch:
         """All of them, `[count, LENGTH]`, read from disk as they are used."""
         self._handle.flush()
         if not self.count:

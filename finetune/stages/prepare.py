@@ -4,13 +4,16 @@ import dataclasses
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 from finetune import dataset, intake, named, source, split, tiles
 from finetune.compose import run_folder
 from finetune.config import Config, identity
+from finetune.duplicates import findings, search
+from finetune.duplicates.findings import Near
+from finetune.duplicates.sketch import Sketches
 from finetune.errors import DataError
 from finetune.example import BadRow
 from finetune.rundir import Json, RunDir, read_json
@@ -44,10 +47,12 @@ def run(config: Config, run: RunDir) -> list[Path]:
     """Writes data/ of the run.
 
     Raises:
-        DataError: no source, no rows, a bad row (by policy), a class missing from train or test, an id used twice.
+        DataError: no source, no rows, a bad row (by policy), a class missing from train or test, an id used twice, or,
+            where data.duplicates=fail, an image that lies in two splits.
     """
-    with intake.Spool(run, "kept") as spool:
-        kept, bad, counts = intake.take(config, run, spool)
+    with intake.Spool(run, "kept") as spool, closing(Sketches(run.make(run.data) / ".sketches.partial")) as sketches:
+        gallery = intake.Gallery(sketches if _searches(config) else None)
+        kept, bad, counts = intake.take(config, run, spool, gallery)
         if not kept:
             raise DataError(
                 f"{intake.source_name(config)}: all {len(bad)} rows are bad, the first: {intake.worded(bad[0])}"
@@ -61,13 +66,19 @@ def run(config: Config, run: RunDir) -> list[Path]:
         conflicts = _conflicts(kept)
         closed = set(labels)
         items = [item if item.label in closed else dataclasses.replace(item, label=OPEN) for item in items]
+        near = _near(config, gallery, sketches)
+        questions = {entry.item.id: entry.question for entry in kept} if near.pairs else {}
+        conflicts += findings.conflicts(items, near, questions)
+        renamed = findings.joined(items, near) if config.data.duplicates == "join" else {}
+        items = [dataclasses.replace(item, group=renamed.get(item.group, item.group)) for item in items]
         folds = _folds(items, config, {entry.item.id for entry in kept if entry.empty}, counts)
         summary = _summary(config, counts, bad, items, folds) | {
             "conflicts": conflicts,
             "labels": list(labels),
             "warnings": _warnings(items, folds, labels, config),
         }
-        written = _write(config, run, spool, folds, labels)
+        summary |= _duplicates(config, items, folds, near, renamed)
+        written = _write(config, run, spool, folds, labels, renamed)
     written += [run.write_jsonl(run.quarantine, map(dataclasses.asdict, bad)), run.write_json(run.summary, summary)]
     _print_table(summary)
     return written
@@ -88,6 +99,50 @@ def _unused(folds: Sequence[split.Fold]) -> int:
     return sum(place == split.UNUSED for fold in folds for place in fold.splits.values())
 
 
+def _searches(config: Config) -> bool:
+    return config.data.decode == "full" and config.data.duplicates != "off"
+
+
+def _near(config: Config, gallery: intake.Gallery, sketches: Sketches) -> Near:
+    """Nearly equal pictures, or why they were not looked for."""
+    if config.data.duplicates == "off":
+        return Near(note="not searched: data.duplicates=off")
+    if not _searches(config):
+        return Near(note="not searched: data.decode=headers decodes no pixels; equal files are found")
+    pairs, how = search.search(sketches.rows())
+    return Near(pairs, gallery.numbers, how.note, bool(how.radius))
+
+
+def _duplicates(
+    config: Config, items: Sequence[split.Item], folds: Sequence[split.Fold], near: Near, renamed: dict[str, str]
+) -> Json:
+    """Suspects across splits, groups under two names, and how far the search went.
+
+    Raises:
+        DataError: there are suspects, and data.duplicates=fail.
+    """
+    home = {item.id: _home(item.id, folds) for item in items}
+    twins = findings.twin_groups(items, near)
+    leaks: list[Json] = split.leaks(items, split.Fold("", home))
+    leaks += [*findings.leaks(items, home, near), *findings.twin_leaks(twins, items, home)]
+    if leaks and config.data.duplicates == "fail":
+        shown = "; ".join(f"{', '.join(leak['ids'][:4])} in {' and '.join(leak['splits'])}" for leak in leaks[:5])
+        raise DataError(
+            f"{len(leaks)} findings of equal or nearly equal images in more than one split: {shown}. Correct the "
+            "source or data.group, join groups with data.duplicates=join, or accept them with data.duplicates=report."
+        )
+    record = {
+        "searched": near.searched,
+        "note": near.note,
+        "pictures": len(set(near.numbers.values())),
+        "pairs": len(near.pairs),
+    }
+    merged: dict[str, list[str]] = {}
+    for name, root in renamed.items():
+        merged.setdefault(root, []).append(name)
+    return {"leaks": leaks, "near": record, "twin_groups": twins, "joined_groups": sorted(merged.values())}
+
+
 def _warnings(
     items: Sequence[split.Item], folds: Sequence[split.Fold], labels: Sequence[str], config: Config
 ) -> list[str]:
@@ -106,7 +161,12 @@ def _conflicts(kept: Sequence[intake.Kept]) -> list[dict[str, object]]:
 
 
 def _write(
-    config: Config, run: RunDir, spool: intake.Spool, folds: Sequence[split.Fold], labels: Sequence[str]
+    config: Config,
+    run: RunDir,
+    spool: intake.Spool,
+    folds: Sequence[split.Fold],
+    labels: Sequence[str],
+    renamed: dict[str, str],
 ) -> list[Path]:
     """Writes the split files of every part and the manifest in a pass each; returns their paths."""
     task = named.load("task", config.task.kind)
@@ -118,19 +178,21 @@ def _write(
             for example in spool.examples():
                 handle = handles.get(fold.splits[example.id])
                 if handle is not None:
-                    example = dataclasses.replace(example, messages=task.messages(config.task, labels, example))
+                    group = renamed.get(example.group, example.group)
+                    messages = task.messages(config.task, labels, example)
+                    example = dataclasses.replace(example, messages=messages, group=group)
                     handle.write(dataset.to_line(example))
         written += paths.values()
-    return [*written, run.write_jsonl(run.manifest, (_manifest_row(row, folds) for row in spool.rows()))]
+    return [*written, run.write_jsonl(run.manifest, (_manifest_row(row, folds, renamed) for row in spool.rows()))]
 
 
-def _manifest_row(row: Json, folds: Sequence[split.Fold]) -> Json:
+def _manifest_row(row: Json, folds: Sequence[split.Fold], renamed: dict[str, str]) -> Json:
     return {
         "id": row["id"],
         "path": row["images"][0]["path"],
         "sha256": row["sha256"],
         "bytes": row["bytes"],
-        "group": row["group"],
+        "group": renamed.get(row["group"], row["group"]),
         "split": _home(row["id"], folds),
         "label": row["target"],
         "meta": row["meta"],
@@ -170,7 +232,6 @@ def _summary(
         "by_label": dict(sorted(Counter(item.label for item in items).items())),
         "balance": {name: dict(sorted(counts.items())) for name, counts in balance.items()},
         "groups": {name: len(found) for name, found in groups.items()},
-        "leaks": split.leaks(items, split.Fold("", home)),
         "root": "run" if adapter.WRITES_IMAGES else "source",
         **({} if config.data.tiles.size is None else {"tiles": _tiles(counts, len(items))}),
     }
@@ -194,8 +255,8 @@ def _print_table(summary: Json) -> None:
         print("  ".join((line[0].ljust(widths[0]), *cells)), file=sys.stderr)
     notes = [f"warning: {warning}" for warning in summary["warnings"]]
     notes += [
-        f"warning: {len(summary[kind])} images {what}; see {kind} in data/summary.json"
-        for kind, what in (("leaks", "occur in more than one split"), ("conflicts", "carry different labels"))
+        f"warning: {len(summary[kind])} findings of equal or nearly equal images {what}; see {kind} in summary.json"
+        for kind, what in (("leaks", "in more than one split"), ("conflicts", "with different labels"))
         if summary[kind]
     ]
     cut = summary.get("tiles", {})
@@ -204,6 +265,12 @@ def _print_table(summary: Json) -> None:
             f"warning: {cut['boxes_in_pieces']} of {cut['boxes']} boxes lie in no tile whole and are learned and found "
             "in pieces; raise data.tiles.overlap or data.tiles.size"
         )
+    notes += [
+        f"warning: groups {' and '.join(map(repr, twin['groups']))} share {twin['pictures']} of {twin['of']} images: "
+        "one group under two names?"
+        for twin in summary["twin_groups"][:5]
+    ]
+    notes += [f"near-duplicates: {summary['near']['note']}"] if summary["near"]["note"] else []
     if summary["quarantined"]:
         notes.append(f"{summary['quarantined']} of {summary['read']} rows set aside; see data/quarantine.jsonl")
     for note in notes:

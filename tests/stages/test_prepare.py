@@ -179,7 +179,7 @@ def test_duplicates_and_conflicts_are_found_and_printed(source, run, capsys):
     assert [sorted(leak["ids"]) for leak in summary["leaks"]] == [sorted([f"{test}#1", f"{other}#1"])]
     assert [conflict["labels"] for conflict in summary["conflicts"]] == [["cut", "good"]]
     told = capsys.readouterr()
-    assert "warning: 1 images occur in more than one split" in told.err
+    assert "warning: 1 findings of equal or nearly equal images in more than one split" in told.err
     assert told.out == ""
 
 
