@@ -22,7 +22,7 @@ _MAY_SHOW_NAMES = frozenset({"US", "SC", "XA", "RF", "OT"})
 _REFUSED = {
     "1.2.840.10008.5.1.4.1.1.77.1.6": "a whole-slide image (cut it into tiles)",
     "1.2.840.10008.5.1.4.1.1.481.3": "an RT structure set (contours, no picture)",
-    "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation (a mask, no picture)",
+    "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation (a mask; data.options.segments=read takes its boxes)",
     "1.2.840.10008.5.1.4.1.1.104.1": "an encapsulated PDF",
 }
 _STRUCTURED_REPORT = "1.2.840.10008.5.1.4.1.1.88."
@@ -77,20 +77,24 @@ def scan(root: Path, burned_in: bool) -> Iterator[Header | BadRow]:
         import pydicom  # noqa: F401
     except ImportError as error:
         raise DataError("DICOM files need pydicom: pip install 'onsite-vlm[dicom]'.") from error
+    for relative in candidates(root):
+        try:
+            relative.encode()
+            yield read(root, relative, burned_in)
+        except UnicodeEncodeError:
+            yield BadRow(ascii(relative), ascii(relative), "has a name that is not UTF-8; rename it")
+        except DataError as error:
+            yield BadRow(relative, relative, str(error))
+
+
+def candidates(root: Path) -> Iterator[str]:
+    """Paths of the files that may be DICOM, sorted folder by folder."""
     for parent, folders, names in os.walk(root):
         folders.sort()
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in sorted(names):
-            relative = (Path(parent) / name).relative_to(root).as_posix()
-            if name.startswith(".") or name == "DICOMDIR" or name.lower().endswith(_COMPANIONS):
-                continue
-            try:
-                relative.encode()
-                yield read(root, relative, burned_in)
-            except UnicodeEncodeError:
-                yield BadRow(ascii(relative), ascii(relative), "has a name that is not UTF-8; rename it")
-            except DataError as error:
-                yield BadRow(relative, relative, str(error))
+            if not name.startswith(".") and name != "DICOMDIR" and not name.lower().endswith(_COMPANIONS):
+                yield (Path(parent) / name).relative_to(root).as_posix()
 
 
 def read(root: Path, relative: str, burned_in: bool) -> Header:

@@ -17,10 +17,16 @@ from finetune.pixels import MAX_PIXELS, MAX_SIDE_PX
 
 PIPELINE = "dicom8/1"
 
+try:
+    from pydicom.errors import BytesLengthException
+except ImportError:  # `scan` says what to install
+    BytesLengthException = ValueError
+
 # MemoryError is what a lying header asks for; the others hold what their names do not show (overflow, no such codec).
 DAMAGED = (
     ArithmeticError,
     AttributeError,
+    BytesLengthException,
     EOFError,
     LookupError,
     MemoryError,
@@ -54,7 +60,7 @@ def show(dataset: Any, index: int, rule: Rule) -> tuple[Image.Image, dict[str, s
     Raises:
         DataError: it cannot be decoded (a missing codec is named), is too large, or has no window.
     """
-    _check_size(dataset)
+    check_size(dataset)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about values of the header that are not used here
@@ -70,7 +76,12 @@ def show(dataset: Any, index: int, rule: Rule) -> tuple[Image.Image, dict[str, s
         raise DataError(f"cannot be shown: {error or type(error).__name__}.") from error
 
 
-def _check_size(dataset: Any) -> None:
+def check_size(dataset: Any) -> None:
+    """Refuses what is larger than any image may be, before it is decoded.
+
+    Raises:
+        DataError: the size, or that there is none.
+    """
     rows, columns = dataset.get("Rows"), dataset.get("Columns")
     if not isinstance(rows, int) or not isinstance(columns, int) or rows < 1 or columns < 1:
         raise DataError(f"has no size: Rows {rows!r}, Columns {columns!r}.")

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from data_adapters import _dicom_header, _dicom_image, _dicom_window, _files, _written
+from data_adapters import _dicom_header, _dicom_image, _dicom_segments, _dicom_window, _files, _written
 from data_adapters._dicom_header import Header
+from finetune import pixels
 from finetune.errors import ConfigError, DataError
-from finetune.example import BadRow, Example, ImageRef
+from finetune.example import BadRow, Box, Example, ImageRef
 
 WRITES_IMAGES = True
 MIN_KEY_BYTES = 16
@@ -31,6 +32,7 @@ class Options:
         percentiles: [LOW,HIGH], for files without a window of their own; empty refuses them.
         frames: multi-frame files: `refuse`, or `each` frame is an image.
         max_images: an item with more images is refused.
+        segments: segmentations beside the images: `refuse` them, or `read` them as boxes (`item` must be image).
         burned_in: images that may show names as pixels: `refuse`, or `accept` after somebody has looked.
         group: `data.group`: `patient` (the default), `study`, or a column of the table.
         split: `data.split.column`: column of the table that says train, val or test.
@@ -47,6 +49,7 @@ class Options:
     percentiles: tuple[float, ...] = ()
     frames: Literal["refuse", "each"] = "refuse"
     max_images: int = 32
+    segments: Literal["refuse", "read"] = "refuse"
     burned_in: Literal["refuse", "accept"] = "refuse"
     group: str | None = None
     split: str | None = None
@@ -81,29 +84,72 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
     rule = _dicom_window.Rule(options.windows, options.percentiles)
     _dicom_window.check_rule(rule)
     secret = _secret(options.site_key)
-    rows = _table(root, options)
+    if options.segments == "read" and options.item != "image":
+        raise ConfigError("data.options.segments=read: boxes are about one image; it needs data.options.item=image")
+    source = _Source(root, _table(root, options), rule, secret, options, images, _segments(root, options))
+    yield from source.segments.bad
+    used: set[str] = set()
+    for item in _items(source):
+        if isinstance(item, BadRow):
+            yield item
+            continue
+        name = item[0].path
+        try:
+            key, row = _joined(item, source.rows, options)
+            used.add(key)
+            yield from _examples(source, item, row)
+        except DataError as error:
+            yield BadRow(name, name, str(error))
+    for key in source.rows.keys() - used:
+        yield BadRow(f"{options.labels} {options.column}={key}", "", f"no file has this {options.key}.")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What every item needs."""
+
+    root: Path
+    rows: dict[str, Mapping[str, str]]
+    rule: _dicom_window.Rule
+    secret: bytes
+    options: Options
+    images: Path
+    segments: _dicom_segments.Segments
+
+
+def _segments(root: Path, options: Options) -> _dicom_segments.Segments:
+    if options.segments == "refuse":
+        return _dicom_segments.Segments(root)
+    safe = (name for name in _dicom_header.candidates(root) if _is_file(root, name))
+    return _dicom_segments.collect(root, safe)
+
+
+def _is_file(root: Path, relative: str) -> bool:
+    try:
+        pixels.check(root, relative)
+    except DataError:
+        return False
+    return True
+
+
+def _items(source: _Source) -> Iterator[list[Header] | BadRow]:
+    """The headers of each item: image by image as they are found; a series or study once all files are known."""
     items: dict[str, list[Header]] = defaultdict(list)
     seen: set[str] = set()
-    for found in _dicom_header.scan(root, options.burned_in == "accept"):
+    options = source.options
+    for found in _dicom_header.scan(source.root, options.burned_in == "accept"):
         if isinstance(found, BadRow):
-            if found.path != options.labels:
+            if found.path != options.labels and found.path not in source.segments.files:
                 yield found
         elif found.sop in seen:
             yield BadRow(found.path, found.path, "has the SOP Instance UID of another file of the folder.")
         else:
             seen.add(found.sop)
-            items[{"image": found.sop, "series": found.series, "study": found.study}[options.item]].append(found)
-    used: set[str] = set()
-    for headers in items.values():
-        name = headers[0].path
-        try:
-            key, row = _joined(headers, rows, options)
-            used.add(key)
-            yield from _examples(root, headers, row, rule, secret, options, images)
-        except DataError as error:
-            yield BadRow(name, name, str(error))
-    for key in rows.keys() - used:
-        yield BadRow(f"{options.labels} {options.column}={key}", "", f"no file has this {options.key}.")
+            if options.item == "image":
+                yield [found]
+            else:
+                items[{"series": found.series, "study": found.study}[options.item]].append(found)
+    yield from items.values()
 
 
 def _secret(site_key: str | None) -> bytes:
@@ -160,16 +206,9 @@ def _joined(
     return found[0], rows[found[0]]
 
 
-def _examples(
-    root: Path,
-    headers: list[Header],
-    row: Mapping[str, str],
-    rule: _dicom_window.Rule,
-    secret: bytes,
-    options: Options,
-    images: Path,
-) -> Iterator[Example]:
+def _examples(source: _Source, headers: list[Header], row: Mapping[str, str]) -> Iterator[Example]:
     """One example of an item, or one for each frame where the item is an image."""
+    options, secret = source.options, source.secret
     if len({header.patient for header in headers}) > 1:
         raise DataError(f"the images of one {options.item} belong to several patients.")
     first = headers[0]
@@ -179,7 +218,7 @@ def _examples(
         raise DataError(f"holds {count} frames; say data.options.frames=each if each is an image.")
     if options.item != "image" and count > options.max_images:
         raise DataError(f"has {count} images; at most data.options.max_images={options.max_images} are shown at once.")
-    shown = [_frame(root, header, index, rule, images) for header in ordered for index in range(header.frames)]
+    shown = [_frame(source, header, index) for header in ordered for index in range(header.frames)]
     names = {"image": first.sop, "series": first.series, "study": first.study}
     base = _hashed(secret, options.item, names[options.item])
     groups = {None: first.patient, "patient": first.patient, "study": first.study}
@@ -189,25 +228,32 @@ def _examples(
         name = base if len(parts) == 1 else f"{base}/{number}"
         yield Example(
             id=name,
-            images=tuple(ref for ref, _ in part),
+            images=tuple(ref for ref, *_ in part),
             target=row[options.label],
             group=group,
             split=row[options.split] if options.split else None,
             meta={column: row[column] for column in options.meta} | {"modality": first.modality} | part[0][1],
             row=name,
+            boxes=part[0][2],
         )
 
 
-def _frame(
-    root: Path, header: Header, index: int, rule: _dicom_window.Rule, images: Path
-) -> tuple[ImageRef, dict[str, str]]:
+def _frame(source: _Source, header: Header, index: int) -> tuple[ImageRef, dict[str, str], tuple[Box, ...] | None]:
+    """One frame as written, how it was made, and the boxes of its segmentations where they are read."""
     from pydicom import dcmread
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about values of the header that are not used here
-            dataset = dcmread(root / header.path)
+            dataset = dcmread(source.root / header.path)
     except _dicom_image.DAMAGED as error:
         raise DataError(f"cannot be read as DICOM: {error}.") from error
-    picture, record = _dicom_image.show(dataset, index, rule)
-    return _written.write(picture, images), record
+    picture, record = _dicom_image.show(dataset, index, source.rule)
+    boxes = None
+    if source.options.segments == "read":
+        rows, columns = int(dataset.Rows), int(dataset.Columns)
+        if header.frames > 1 and source.segments.frames.get(header.sop):
+            raise DataError("has several frames and a segmentation; which frame it is about is not read.")
+        scale = (picture.width / columns, picture.height / rows)
+        boxes = source.segments.boxes(header.sop, (rows, columns), scale)
+    return _written.write(picture, source.images), record, boxes

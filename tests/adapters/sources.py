@@ -75,7 +75,7 @@ def voc(root, names=NAMES):
     (root / "Annotations").mkdir()
     for n, name in enumerate(names):
         save(root / "JPEGImages" / f"{name}.png", picture(n))
-        box = "<bndbox><xmin>2</xmin><ymin>3</ymin><xmax>4</xmax><ymax>6</ymax></bndbox>"
+        box = f"<bndbox><xmin>2</xmin><ymin>3</ymin><xmax>{4 + n % 3}</xmax><ymax>6</ymax></bndbox>"
         said = xml.sax.saxutils.escape(name)
         text = f"<annotation><filename>{said}</filename><object><name>dent</name>{box}</object></annotation>"
         (root / "Annotations" / f"{name}.xml").write_text(text, encoding="utf-8")
@@ -106,7 +106,7 @@ def deeppcb(root, names=NAMES):
     for n, name in enumerate(names):
         save(root / "images" / f"{name}_test.png", picture(n))
         save(root / "images" / f"{name}_temp.png", picture(n + 10))
-        rows.append([f"{name}_test.png", f"{name}_temp.png", "20085", '[[1,2,3,4,"open"]]'])
+        rows.append([f"{name}_test.png", f"{name}_temp.png", "20085", f'[[1,2,{3 + n % 3},4,"open"]]'])
     write_csv(root / "labels.csv", [["filename", "template", "board", "boxes"], *rows])
     return root, {}
 

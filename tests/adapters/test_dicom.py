@@ -111,6 +111,54 @@ def test_colours_are_turned_to_rgb_once():
     assert _dicom_image.show(dataset, 0, Rule())[0].getpixel((0, 0)) == (128, 128, 128)
 
 
+def test_a_palette_is_looked_up_once():
+    """Three colours of 16 bits, of which a picture shows the upper eight: red, a mid grey, blue."""
+    dataset = ct(RAMP, PhotometricInterpretation="PALETTE COLOR")
+    pixels(dataset, np.array([[0, 1], [2, 2]], np.uint8))
+    for name, values in (("Red", [0xFFFF, 0x8080, 0]), ("Green", [0, 0x8080, 0]), ("Blue", [0, 0x8080, 0xFFFF])):
+        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [3, 0, 16])
+        setattr(dataset, f"{name}PaletteColorLookupTableData", np.array(values, np.uint16).tobytes())
+    image, record = _dicom_image.show(dataset, 0, Rule())
+    assert [image.getpixel(place) for place in ((0, 0), (1, 0), (0, 1))] == [(255, 0, 0), (128,) * 3, (0, 0, 255)]
+    assert record["photometric"] == "PALETTE COLOR"
+
+
+def test_ybr_becomes_rgb_by_the_standard():
+    """PS3.3 C.7.6.3.1.2: pure red is Y 76, Cb 85, Cr 255; within two levels of rounding."""
+    dataset = ct(RAMP, PhotometricInterpretation="YBR_FULL")
+    pixels(dataset, np.full((2, 2, 3), (76, 85, 255), np.uint8))
+    shown = _dicom_image.show(dataset, 0, Rule())[0].getpixel((0, 0))
+    assert np.abs(np.subtract(shown, (255, 0, 0))).max() <= 2
+
+
+def test_a_study_is_all_its_series_in_their_order(series):
+    source, images, options = series
+    second = ct(np.full((2, 2), 70, np.int16), number=5, series=2)
+    second.save_as(source / "0.dcm", enforce_file_format=True)
+    found = list(dicom.read(source, dicom.Options(item="study", **options), images))
+    assert [len(row.images) for row in found] == [4, 1]
+    shown = [load(images.parent, ref).getpixel((0, 0))[0] for ref in found[0].images]
+    assert shown == [27, 52, 78, 180]  # the second series comes last, whatever its file is called
+
+
+@pytest.mark.parametrize(
+    ("modality", "said", "refused"),
+    [("US", None, True), ("US", "NO", False), ("SC", None, True), ("CT", None, False), ("CT", "YES", True)],
+)
+def test_text_burned_into_pixels(series, modality, said, refused):
+    """Refused unless the file says that there is none, or somebody looked."""
+    source, images, options = series
+    dataset = ct(np.full((2, 2), 9, np.int16), number=77, study=1, Modality=modality)
+    if said is not None:
+        dataset.BurnedInAnnotation = said
+    dataset.save_as(source / "z.dcm", enforce_file_format=True)
+    for accepted in (False, True):
+        more = options | {"burned_in": "accept" if accepted else "refuse"}
+        rows = list(dicom.read(source, dicom.Options(**more), images))
+        reasons = [row.reason for row in rows if isinstance(row, BadRow)]
+        assert ["names may show" in reason for reason in reasons] == ([True] if refused and not accepted else [])
+
+
 def test_without_a_window_the_range_is_named():
     with pytest.raises(DataError, match=r"has no window, and values from 0 to 300. Say\s+data.options.windows"):
         grey(ct(RAMP))

@@ -5,9 +5,11 @@ import dataclasses
 import pytest
 from adapters import hostile
 
-from finetune import named, pixels
+from finetune import intake, named, pixels
+from finetune.config import Config, DataConfig, TaskConfig
 from finetune.errors import DataError
 from finetune.example import BadRow
+from finetune.rundir import RunDir
 
 
 def refusals(case, run):
@@ -39,6 +41,31 @@ def test_each_ends_in_its_refusal(tmp_path, name):
     assert {row: found[row] for row, reason in case.bad.items() if not any(reason in said for said in found[row])} == {}
     assert good == case.good
     assert dataclasses.is_dataclass(case)
+
+
+TASKS = {
+    "coco": TaskConfig(kind="detect", labels=("dent",)),
+    "yolo": TaskConfig(kind="detect", labels=("dent",)),
+    "voc": TaskConfig(kind="detect", labels=("dent",)),
+    "conversations": TaskConfig(kind="describe"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(hostile.MAKERS))
+def test_set_aside_the_counts_reconcile_and_it_ends(tmp_path, name):
+    """As `prepare` takes it in: every row that was read is kept or in quarantine; nothing is lost, nothing hangs."""
+    case = hostile.corpus(tmp_path, name)
+    options = {key: value for key, value in case.options.items() if key != "site_key"}
+    data = DataConfig(adapter=name, path=str(case.path), on_bad_row="quarantine", options=options)
+    data = dataclasses.replace(data, site_key=case.options.get("site_key"), bad_row_limit=1000)
+    run = RunDir(tmp_path / "prepared")
+    with intake.Spool(run, "kept") as spool:
+        kept, bad, counts = intake.take(Config(data=data, task=TASKS.get(name, TaskConfig())), run, spool)
+        assert len(list(spool.rows())) == len(kept) == counts["kept"] == case.good
+    late = counts["taken"] - counts["kept"]
+    assert counts["read"] == counts["taken"] == case.good + late
+    assert len(bad) >= len(case.bad)
+    assert {row.row for row in bad} >= set(case.bad)
 
 
 def test_the_corpus_is_large(tmp_path):

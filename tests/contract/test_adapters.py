@@ -134,13 +134,74 @@ def test_a_group_that_does_not_exist_is_told(tmp_path, name):
     assert all("no_such" in reason for reason in reasons)
 
 
-@pytest.mark.parametrize("name", sorted(set(SOURCES) - NEED_NO_FILES))
+WRITERS = sorted(name for name in SOURCES if named.load("adapter", name).WRITES_IMAGES)
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
 def test_it_streams(tmp_path, name):
-    """A generator, which may be left after the first example without a word."""
+    """A generator, which may be left after the first example without a word; by then it has written one picture."""
     (tmp_path / "source").mkdir()
     (tmp_path / "images").mkdir()
     path, options = SOURCES[name](tmp_path / "source")
     adapter = named.load("adapter", name)
     rows = adapter.read(path, adapter.Options(**options), tmp_path / "images")
     assert isinstance(next(rows), Example)
+    assert len(list((tmp_path / "images").iterdir())) == (name in WRITERS)
     rows.close()
+
+
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - NEED_NO_FILES))
+def test_a_bad_image_is_told_with_row_and_file(tmp_path, name):
+    """The last picture is cut off: found where it is written or looked at, named by row and file."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "images").mkdir()
+    path, options = SOURCES[name](tmp_path / "source")
+    adapter = named.load("adapter", name)
+    files = [file for file in sorted((tmp_path / "source").rglob("*")) if file.suffix in (".png", ".dcm", ".nii")]
+    files = [file for file in files if "mask" not in file.as_posix()]
+    if not files:
+        return damaged_container(tmp_path, name, path, options)
+    files[-1].write_bytes(files[-1].read_bytes()[:45])
+    root = tmp_path if adapter.WRITES_IMAGES else adapter.locate(path, adapter.Options(**options))
+    told = []
+    for row in adapter.read(path, adapter.Options(**options), tmp_path / "images"):
+        if isinstance(row, BadRow):
+            told.append(row)
+            continue
+        try:
+            for ref in row.images:
+                pixels.load(root, ref)
+        except DataError as error:
+            told.append(BadRow(row.row, row.images[0].path, str(error)))
+    assert told
+    assert any(
+        files[-1].name in f"{row.row} {row.path} {row.reason}" or row.row.startswith("labels.csv") for row in told
+    )
+    assert all(row.row and row.reason for row in told)
+
+
+def damaged_container(tmp_path, name, path, options):
+    """A shard or a table that was cut off: an error of the whole file, which names it."""
+    (file,) = [file for file in (tmp_path / "source").iterdir() if file.is_file()]
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    found = outcome(name, path, options, tmp_path / "images")
+    said = found if isinstance(found, str) else " ".join(f"{row.row} {row.path} {row.reason}" for row in found[-1:])
+    assert file.name in said
+
+
+@pytest.mark.parametrize("name", ["coco", "deeppcb", "image_folder", "masks", "mvtec", "table", "voc", "yolo"])
+def test_pairs_are_made_by_key(tmp_path, name):
+    """Whatever order files lie in: each item keeps its own label, mask or boxes under other names."""
+    found = []
+    for names in ("abc", "cab"):
+        folder = tmp_path / names
+        (folder / "source").mkdir(parents=True)
+        path, options = SOURCES[name](folder / "source", tuple(names))
+        adapter = named.load("adapter", name)
+        own = {}
+        for row in adapter.read(path, adapter.Options(**options), folder):
+            place, _, file = row.images[0].path.rpartition("/")
+            own[place, names.index(file[0])] = (row.target, row.boxes)
+        found.append(own)
+    assert found[0] == found[1]
+    assert len(set(map(str, found[0].values()))) >= 2
