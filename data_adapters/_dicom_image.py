@@ -5,6 +5,7 @@ References are to DICOM PS3.3. `PIPELINE` changes with anything that changes a p
 
 import struct
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,17 @@ from finetune.pixels import MAX_PIXELS, MAX_SIDE_PX
 
 PIPELINE = "dicom8/1"
 
-try:
+_WRONG_LENGTH: type[Exception] = ValueError
+with suppress(ImportError):  # `scan` says what to install
     from pydicom.errors import BytesLengthException
-except ImportError:  # `scan` says what to install
-    BytesLengthException = ValueError
+
+    _WRONG_LENGTH = BytesLengthException
 
 # MemoryError is what a lying header asks for; the others hold what their names do not show (overflow, no such codec).
 DAMAGED = (
     ArithmeticError,
     AttributeError,
-    BytesLengthException,
+    _WRONG_LENGTH,
     EOFError,
     LookupError,
     MemoryError,
