@@ -35,8 +35,9 @@ def opened(config: Config, run: RunDir, part: Part, who: Sequence[str]) -> Local
         prior = label_scores.shift(train, labels) if evened else None
     name = Path(config.model.path).name if config.model.path else config.model.id
     size, longest = config.evaluate.batch_size, _longest(loaded, train)
-    features = cache.opened(config, run, loaded, loaded.model, training=False)
-    return LocalPredictor(loaded, labels, config.task, size, name, digest, prior, longest, known, features)
+    found = LocalPredictor(loaded, labels, config.task, size, name, digest, prior, longest, known)
+    found.features = cache.opened(config, run, loaded, loaded.model, found.encoder, training=False)
+    return found
 
 
 def _longest(loaded: Loaded, train: Sequence[Example]) -> int:

@@ -63,7 +63,7 @@ class FeatureCache:
 
 
 def opened(
-    config: Config, run: RunDir, loaded: Loaded, model: nn.Module, *, training: bool, tokens: int = 0
+    config: Config, run: RunDir, loaded: Loaded, model: nn.Module, encoder: Encoder, *, training: bool, tokens: int = 0
 ) -> FeatureCache | None:
     """The cache that the config and the model allow, or None; says which and why on standard error.
 
@@ -75,6 +75,7 @@ def opened(
         run: its own folder takes the cache of data that must not be elsewhere.
         loaded: the base, its tower unchanged.
         model: as it will be used, adapter included.
+        encoder: of the base.
         training: whether images are those of training, which may be augmented, in the precision of training.
         tokens: image tokens of everything that will be looked at, for the size that is printed; 0 = not known.
 
@@ -87,7 +88,6 @@ def opened(
             raise ConfigError(f"train.feature_cache=on: {why}; use auto or off.")
         print(f"feature cache: off ({why})", file=sys.stderr)
         return None
-    encoder = Encoder(loaded.processor, loaded.family)
     lower = training and precision(config, loaded.device) == "bf16"
     tower = Tower(loaded, encoder, torch.bfloat16 if lower else None)
     root = folder(config, run) / "features"

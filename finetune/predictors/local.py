@@ -70,7 +70,6 @@ class LocalPredictor:
             the probabilities of the tuned model, whose answer stays the one that it was trained to give.
         longest: tokens that the answer to an open question may take; a closed one has those of its longest label.
         base: whether the adapter is known to be of these weights: verified, unverified, or None without an adapter.
-        features: those of a tower that base and tuned model share, computed once for both, or None.
     """
 
     def __init__(
@@ -84,7 +83,6 @@ class LocalPredictor:
         prior: Mapping[str, float] | None = None,
         longest: int = OPEN_TOKENS,
         base: str | None = None,
-        features: FeatureCache | None = None,
     ) -> None:
         """Puts the model into evaluation mode.
 
@@ -99,7 +97,9 @@ class LocalPredictor:
         self.judge.module.PARSER  # noqa: B018 - an unknown kind is said before anything is computed
         self.batch_size = batch_size
         self.prior, self.longest = prior, longest
-        self.base, self.features = base, features
+        self.base = base
+        self.features: FeatureCache | None = None
+        """Those of a tower that base and tuned model share, computed once for both; None = from pixels each time."""
         self.dtype = str(loaded.dtype).removeprefix("torch.")
         self.device = loaded.device
         self._scorers = {who: LabelScores(self.model, self.encoder, task.synonyms) for who in ("base", "tuned")}

@@ -48,7 +48,7 @@ def train_part(config: Config, run: RunDir, part: Part) -> list[Path]:
     answers = [len(encoder.answer_ids(example, example.target)) for example in examples]
     model = _adapted(config, run, part, loaded)
     tokens = preflight.image_tokens(encoder, [*examples, *held_out], pictures.root)
-    features = cache.opened(config, run, loaded, model, training=True, tokens=tokens)
+    features = cache.opened(config, run, loaded, model, encoder, training=True, tokens=tokens)
     found = _checkpoint(run, part, loaded)
     with Interruption().watch() as interruption:
         trainer = AnswerTrainer(

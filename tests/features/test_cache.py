@@ -8,6 +8,7 @@ from training import micro
 
 from finetune import models
 from finetune.config import Config, DataConfig, HardwareConfig, MethodConfig, ModelConfig, TargetsConfig, TrainConfig
+from finetune.encoding import Encoder
 from finetune.errors import ConfigError
 from finetune.features import cache
 from finetune.rundir import RunDir
@@ -34,8 +35,8 @@ def opened(folder, run, *, training=True, targets=("none", "none", "all"), data=
         data=data or DataConfig(),
     )
     loaded = models.load(config)
-    model = lora.adapt(loaded, config)
-    return cache.opened(config, run, loaded, model, training=training, tokens=1000)
+    model, encoder = lora.adapt(loaded, config), Encoder(loaded.processor, loaded.family)
+    return cache.opened(config, run, loaded, model, encoder, training=training, tokens=1000)
 
 
 def test_the_size_is_said_first(folder, run, capsys):
