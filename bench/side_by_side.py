@@ -55,6 +55,7 @@ class Measured:
 
     Attributes:
         seconds: of each whole command.
+        cpu_s: processor time of the last of them, which other work on the machine changes little.
         peak_mib: largest resident size of the process and its children.
         first_s: from loaded weights to the end of the first step, where it is known.
         rate: samples a second after the first step.
@@ -62,6 +63,7 @@ class Measured:
     """
 
     seconds: list[float] = field(default_factory=list)
+    cpu_s: float = 0.0
     peak_mib: float = 0.0
     first_s: float | None = None
     rate: float | None = None
@@ -156,6 +158,7 @@ def run(line: Line, args: argparse.Namespace, measured: Measured) -> None:
     if status:
         sys.exit(f"{line.name} failed:\n{(out / 'output.txt').read_text(errors='replace')[-3000:]}")
     measured.seconds.append(seconds)
+    measured.cpu_s = usage.ru_utime + usage.ru_stime
     measured.peak_mib = max(measured.peak_mib, usage.ru_maxrss / 1024)
     seen = jobs.reading(line, out, began)
     measured.losses = measured.losses or seen.losses
@@ -164,8 +167,10 @@ def run(line: Line, args: argparse.Namespace, measured: Measured) -> None:
 
 def table(found: dict[Line, Measured], images: int) -> str:
     """Markdown; ratios are of whole commands against ours of the same job."""
-    rows = ["| job | tool | epochs | seconds, median | samples/s | after step 1 | first step, s | peak MiB | ours is |"]
-    rows.append("|" + "---|" * 9)
+    rows = [
+        "| job | tool | epochs | seconds, median | CPU s | samples/s | after step 1 | first step, s | peak MiB | ours is |"
+    ]
+    rows.append("|" + "---|" * 10)
     for line, measured in found.items():
         if not measured.seconds:
             continue
@@ -178,8 +183,8 @@ def table(found: dict[Line, Measured], images: int) -> str:
         ratio = f"{seconds / rivals[0]:.2f} x" if rivals and line.tool in ("trl", "swift") else ""
         rows.append(
             f"| {line.part} {line.precision} | {line.tool} | {line.epochs} | {seconds:.1f} (n={len(measured.seconds)}) "
-            f"| {images * line.epochs / seconds:.2f} | {measured.rate or 0:.2f} | {measured.first_s or 0:.1f} "
-            f"| {measured.peak_mib:.0f} | {ratio} |"
+            f"| {measured.cpu_s:.0f} | {images * line.epochs / seconds:.2f} | {measured.rate or 0:.2f} "
+            f"| {measured.first_s or 0:.1f} | {measured.peak_mib:.0f} | {ratio} |"
         )
     for mine, own in found.items():
         for other, theirs in found.items():
