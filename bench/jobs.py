@@ -121,10 +121,15 @@ def reading(line: Any, out: Path, began: float) -> Seen:
     if line.tool == "trl":
         told = json.loads((out / "result.json").read_text())
         gaps = [b - a for a, b in zip(told["steps"], told["steps"][1:], strict=False)]
-        return Seen(told["losses"], told["steps"][0] - told["loaded"], 4 * len(gaps) / sum(gaps))
+        return Seen(told["losses"], told["steps"][0] - told["loaded"], _rate(gaps))
     if line.tool == "swift":
         losses = re.findall(r"'loss': '?([0-9.]+)", (out / "output.txt").read_text(errors="replace"))
         return Seen([float(loss) for loss in losses])
     rows = [json.loads(row) for row in (out / "run" / "train" / "log.jsonl").read_text().splitlines()]
     times = [4 / row["samples_per_s"] for row in rows]
-    return Seen([row["loss"] for row in rows], times[0], 4 * len(times[1:]) / sum(times[1:]))
+    return Seen([row["loss"] for row in rows], times[0], _rate(times[1:]))
+
+
+def _rate(seconds: list[float]) -> float | None:
+    """Samples a second over steps of 4."""
+    return 4 * len(seconds) / sum(seconds) if seconds else None

@@ -167,10 +167,8 @@ def run(line: Line, args: argparse.Namespace, measured: Measured) -> None:
 
 def table(found: dict[Line, Measured], images: int) -> str:
     """Markdown; ratios are of whole commands against ours of the same job."""
-    rows = [
-        "| job | tool | epochs | seconds, median | CPU s | samples/s | after step 1 | first step, s | peak MiB | ours is |"
-    ]
-    rows.append("|" + "---|" * 10)
+    heads = "job, tool, epochs, seconds (median), CPU s, samples/s, after step 1, first step s, peak MiB, faster by"
+    rows = [f"| {' | '.join(heads.split(', '))} |", "|" + "---|" * 10]
     for line, measured in found.items():
         if not measured.seconds:
             continue
