@@ -183,7 +183,9 @@ def floor(case: Case, rows: Sequence[Prediction]) -> Criterion:
     if wanted is None:
         return Criterion("floor", question, "not_asked", detail="no floor was declared (evaluate.decision.floor)")
     value, low, high = guards.bounds(rows, case.test)
-    return Criterion("floor", question, guards.held(low, high, wanted), value, low, high, wanted)
+    classes = case.test.metric == "balanced_accuracy"
+    told = "bounds of a guard" + (", the mean of those of the classes, which hold all at once" if classes else "")
+    return Criterion("floor", question, guards.held(low, high, wanted), value, low, high, wanted, told)
 
 
 def assay_sensitivity(case: Case) -> Criterion:

@@ -129,7 +129,9 @@ def _reason(case: Case, verdict: str, judged: Sequence[Criterion]) -> str:
         f"(95 % interval {100 * claim.low:+.1f} to {100 * claim.high:+.1f}, margin {-100 * (claim.bound or 0):g})"
     )
     open_ = "; ".join(
-        f"{row.name}: {row.detail or row.status}" for row in judged if row.status in ("inconclusive", "fail")
+        f"{row.name}: {(row.detail or row.status).removesuffix('.')}"
+        for row in judged
+        if row.status in ("inconclusive", "fail")
     )
     if verdict == "replace":
         return f"Every criterion of the rule is met: {measured}."

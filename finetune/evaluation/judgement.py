@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from finetune.config import Config
-from finetune.evaluation import breakdown, comparison, deciding, decision, looks, rivals
+from finetune.evaluation import breakdown, comparison, deciding, decision, looks, rivals, suspects
 from finetune.evaluation.pairing import Test
 from finetune.example import Prediction
-from finetune.rundir import Json, RunDir, canonical_digest, read_jsonl
+from finetune.rundir import Json, RunDir, canonical_digest, read_json, read_jsonl
 
 Rows = Mapping[str, Sequence[Prediction]]
 
@@ -73,6 +73,8 @@ def settle(
         found["decision"] = verdict
         for who, rows in everything.items():
             found["models"][who] |= deciding.extras(config.task, rows)
+        leaks = read_json(run.summary)["leaks"]
+        found["without_suspects"] = suspects.without(test, deployed, config.evaluate, baseline, leaks)
         found["subgroups"] = breakdown.subgroups(test, deployed, config.evaluate.subgroups)
         answers = _answers(deployed, generated)
         look = {"test_sha256": key, "rule_sha256": verdict["rule_sha256"], "answers_sha256": answers}

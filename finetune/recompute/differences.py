@@ -68,6 +68,8 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
     )
     tree = headline.expected(deployed, generated, setting)
     tree |= verdict.expected(deployed, generated, validation, setting, found.get("fairness", []))
+    leaked = {name for leak in read_json(run.summary)["leaks"] for name in leak["ids"]}
+    tree["without_suspects"] = headline.without_suspects(deployed, setting, leaked)
     tree["decision"] |= _ruled(setting, found["decision"], _digest(rows_of_test, pixels))
     for name, own in everything.items():
         tree["models"][name] |= headline.extras(own, config.task)

@@ -1,7 +1,7 @@
 """The numbers of `comparison.json` from rows: metrics, bands, flow, pairs, modes, subgroups."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -41,6 +41,22 @@ def expected(raw: Rows, raw_generated: Rows, setting: Setting) -> Tree:
         "modes": modes(deployed, generated, setting),
         "subgroups": subgroups(raw, setting),
     }
+
+
+def without_suspects(raw: Rows, setting: Setting, named: Collection[str]) -> Tree:
+    """Metrics and differences of the tuned model on the items that no leak names."""
+    rest = {who: [row for row in rows if row["id"] not in named] for who, rows in raw.items()}
+    left = len(next(iter(rest.values())))
+    touched = len(next(iter(raw.values()))) - left
+    found: Tree = {"touched": touched, "n": left if touched else None, "groups": None, "models": {}, "pairs": {}}
+    if not touched or not left:
+        return found
+    units = {who: decisive(who, rows, setting) for who, rows in rest.items()}
+    first = next(iter(units.values()))
+    found |= {"n": len(first), "groups": len({row["group"] for row in first})}
+    differences = {name: row for name, row in pairs(units, setting).items() if name.startswith("tuned-")}
+    found["pairs"] = {name: row | {"p_noninferiority": None} for name, row in differences.items()}
+    return found | {"models": {who: metrics(rows, setting) for who, rows in units.items()}}
 
 
 def outcomes(rows: Sequence[Row]) -> Tree:

@@ -14,6 +14,7 @@ SHOWN = {
     "estimand/text": "words",
     "fairness/*": "needs the pictures and the pack: sizes sent, how the prompt was chosen, dates of snapshots",
     "pairs/*/method": "words",
+    "without_suspects/pairs/*/method": "words",
     "models/*/selective/detail": "words",
     "identity": "a digest of weights and questions, by which replies are reused",
     "general/left_out/*": "counted while the question sets were read, which lie outside the run",

@@ -47,7 +47,7 @@ def _of_data(summary: Json) -> list[str]:
     told = []
     if summary.get("leaks"):
         told.append(
-            f"{words.many(len(summary['leaks']), 'image')} with equal pixels in more than one split: "
+            f"{words.many(len(summary['leaks']), 'finding')} of equal or nearly equal pictures in more than one split: "
             "results may be too good."
         )
     if summary.get("conflicts"):

@@ -1,10 +1,11 @@
 """What stands beside the verdict: what was forgotten, refusals, published figures, and results without suspects."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from finetune.report import words
 from finetune.report.facts import Facts
-from finetune.report.results import cell
+from finetune.report.results import Cell, cell
 from finetune.rundir import Json
 
 READINGS = {
@@ -86,28 +87,28 @@ def curve(facts: Facts) -> list[Json]:
     return told
 
 
+LEAKS = {"near": "nearly equal pictures", "group": "groups under two names"}
+"""Kind of a leak -> what it is called; one without a kind is of equal pixels."""
+
+
 def leaks(facts: Facts) -> Json:
-    """Items that may have been seen in training, and each model's figure without them."""
-    suspects = _leaked(facts)
-    kept = [place for place, example in enumerate(facts.examples) if example.id not in suspects]
-    touched = len(facts.examples) - len(kept)
-    told: Json = {"found": len(facts.summary.get("leaks") or ()), "touched": touched, "rows": []}
-    if not touched or not kept:
-        return told
+    """Items that may have been seen in training, and the primary metric of each model without them."""
+    found = facts.comparison.get("without_suspects") or {}
+    kinds = Counter(LEAKS.get(str(leak.get("kind")), "equal pictures") for leak in facts.summary.get("leaks") or ())
+    told: Json = {"found": kinds.total(), "touched": found.get("touched", 0), "n": found.get("n"), "rows": []}
+    told["kinds"] = ", ".join(f"{name} {count:,}" for name, count in sorted(kinds.items()))
+    metric = facts.config.evaluate.decision.metric
+    told["metric"] = words.title(metric)
     for who in facts.order:
-        rows = facts.rows(who)
-        if len(rows) == len(facts.examples):
-            right = [row["outcome"] == "correct" for row in rows]
-            told["rows"].append(
-                {
-                    "who": who,
-                    "all": words.percent(sum(right) / len(right)),
-                    "without": words.percent(sum(right[place] for place in kept) / len(kept)),
-                }
-            )
+        if who in found.get("models", {}):
+            before, after = (side["models"][who].get(metric) for side in (facts.comparison, found))
+            told["rows"].append({"who": who, "all": cell(metric, before), "without": cell(metric, after)})
+            for key, side in (("gap", facts.comparison), ("gap_without", found)):
+                told["rows"][-1][key] = _points(side["pairs"].get(f"tuned-{who}"))
     return told
 
 
-def _leaked(facts: Facts) -> set[str]:
-    """Ids named by `leaks` of the data's summary."""
-    return {name for leak in facts.summary.get("leaks") or () for name in leak.get("ids") or ()}
+def _points(pair: Json | None) -> Cell:
+    if pair is None:
+        return Cell("")
+    return Cell(words.points(pair["difference"]), f"{words.points(pair['low'])} to {words.points(pair['high'])}")

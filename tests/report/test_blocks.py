@@ -142,19 +142,28 @@ def test_regressions_and_suspects_are_those_of_the_file(facts):
     assert all(item.twice == (item.id in first) for item in found.suspects)
 
 
-def test_leaks_are_left_out_by_hand(facts):
-    names = [example.id for example in facts.examples[:30]]
+def test_leaks_are_left_out(facts):
+    """The figures are those of the evaluation; what kinds of leaks there are is told apart."""
+    score = {"value": 0.8, "low": 0.7, "high": 0.9}
+    rest = {"touched": 2, "n": 88, "models": {"tuned": {"balanced_accuracy": score}, "base": {}}, "pairs": {}}
+    kinds = [{"ids": ["a"], "kind": "near"}, {"ids": ["b"]}, {"ids": ["c"], "kind": "near"}]
     leaky = replace(
-        facts, summary=facts.summary | {"leaks": [{"sha256": "0", "ids": names, "splits": ["test", "train"]}]}
+        facts,
+        summary=facts.summary | {"leaks": kinds},
+        comparison=facts.comparison | {"without_suspects": rest},
     )
     told = panels.leaks(leaky)
-    right = [row["outcome"] == "correct" for row in facts.rows("tuned")]
-    assert told["touched"] == 30
-    assert told["rows"][0] == {
-        "who": "tuned",
-        "all": f"{100 * sum(right) / 90:.1f}\u202f%",
-        "without": f"{100 * sum(right[30:]) / 60:.1f}\u202f%",
-    }
+    assert (told["found"], told["touched"], told["n"]) == (3, 2, 88)
+    assert told["kinds"] == "equal pictures 1, nearly equal pictures 2"
+    (tuned, base) = told["rows"]
+    assert (tuned["who"], tuned["without"].value, tuned["without"].interval) == (
+        "tuned",
+        "80.0\u202f%",
+        "70.0 to 90.0",
+    )
+    assert tuned["all"].value == f"{100 * facts.comparison['models']['tuned']['balanced_accuracy']['value']:.1f}\u202f%"
+    assert (base["without"].value, base["gap_without"].value) == ("\u2013", "")
+    assert base["gap"].interval
     assert panels.leaks(facts)["rows"] == []
 
 

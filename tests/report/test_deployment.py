@@ -154,18 +154,3 @@ def test_the_learning_curve():
         f"70.0{bare.NARROW}%",
     )
     assert (last["share"], last["groups"], last["cell"].value) == (f"100{bare.NARROW}%", "", "\u2013")
-
-
-def test_leaks_that_fill_the_test_leave_no_figure(tmp_path):
-    found = bare.facts(tmp_path, summary=bare.summary(leaks=[{"ids": ["part0", "part1"]}, {"ids": ["part2", "x"]}]))
-    assert panels.leaks(found) == {"found": 2, "touched": 3, "rows": []}
-
-
-def test_a_leak_takes_its_item_from_every_model(tmp_path):
-    """Right, wrong, right; the first was seen in training: 2 of 3, and 1 of 2 without it."""
-    found = bare.facts(tmp_path, summary=bare.summary(leaks=[{"ids": ["part0", "of the training"]}]))
-    outcomes = [{"outcome": "correct"}, {"outcome": "wrong"}, {"outcome": "correct"}]
-    found.run.write_jsonl(found.run.predictions("tuned"), outcomes)
-    found.run.write_jsonl(found.run.predictions("base"), outcomes[:2])  # not of this test
-    told = panels.leaks(found)
-    assert told["rows"] == [{"who": "tuned", "all": f"66.7{bare.NARROW}%", "without": f"50.0{bare.NARROW}%"}]

@@ -49,8 +49,8 @@ def test_looks_are_a_limit_from_the_second_on(looks, rules, text):
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        ({"leaks": [1, 2]}, "2 images with equal pixels in more than one split"),
-        ({"leaks": [1]}, "1 image with equal pixels in more than one split"),
+        ({"leaks": [1, 2]}, "2 findings of equal or nearly equal pictures in more than one split"),
+        ({"leaks": [1]}, "1 finding of equal or nearly equal pictures in more than one split"),
         ({"conflicts": [1, 2, 3]}, "3 images with equal pixels but different labels"),
     ],
 )
