@@ -14,6 +14,7 @@ from finetune.errors import InterruptedRun, UserError
 
 VERBS = {
     "show": "show recipes|models|adapters|tasks|baselines [NAME]: what there is, one line each; NAME in detail",
+    "check": "check recipe=NAME [KEY=VALUE]...: the whole preflight with pictures, nothing trained",
     "plan": "plan RUN|recipe=NAME|n=N [disagreement=0.1] [margin=0.03] [groups_of=1] [icc=0.1] [power=0.8]: "
     "what a test set can show, before anything is spent",
     "predict": "predict RUN --images PATH [--question TEXT] [KEY=VALUE]...: the tuned model on new images",

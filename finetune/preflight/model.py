@@ -1,0 +1,134 @@
+"""What the model makes of the data: token lengths, the supervised text, what trains, and what one step costs."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetune import models
+from finetune.config import Config
+from finetune.encoding import Encoder
+from finetune.errors import DataError
+from finetune.preflight.data import Measured, Prepared
+from finetune.preflight.problems import Problems
+from finetune.rundir import Json
+from finetune.training import lora, preflight
+from finetune.training.collator import Collator, Pictures
+from finetune.training.loss import answer_loss, count_labels
+
+_LENGTHS = 2000
+"""Examples whose tokens are counted, evenly spaced."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How data and model fit.
+
+    Attributes:
+        tokens: (shortest, median, longest) of a sample, prompt with images and answer.
+        limit: positions that the model has.
+        counted: how many examples were counted.
+        supervised: texts that the loss sees of the first examples.
+        share: of the tokens that they are.
+        pixels_a_token: side in source pixels of what one image token stands for, of the coarsest picture counted.
+        table: component -> what of it trains.
+        step_s: seconds of one optimiser step, measured.
+        steps: of the whole training.
+        memory_mib: weights, gradients and optimiser state, computed; activations come on top.
+    """
+
+    tokens: tuple[int, int, int]
+    limit: int
+    counted: int
+    supervised: tuple[str, ...]
+    share: float
+    pixels_a_token: float
+    table: dict[str, Json]
+    step_s: float
+    steps: int
+    memory_mib: float
+
+
+def fit(config: Config, found: Prepared, measured: Measured, problems: Problems) -> Fitted:
+    """Loads the model and tries one batch on it, without an update.
+
+    Raises:
+        UserError: the weights cannot be loaded, or a target is wrong.
+    """
+    train = [example for example in found.examples if example.split == "train"] or list(found.examples)
+    loaded = models.load(config)
+    encoder = Encoder(loaded.processor, loaded.family)
+    limit: int = loaded.model.config.get_text_config().max_position_embeddings
+    some = found.examples[:: max(1, len(found.examples) // _LENGTHS)]
+    lengths, scales = [], []
+    for example in some:
+        sizes = [preflight.size(found.root, ref) for ref in example.images]
+        lengths.append(encoder.length(example, sizes))
+        cost = loaded.family.image_tokens(loaded.processor, *sizes[0])
+        scales.append((sizes[0][0] * sizes[0][1] / max(1, cost)) ** 0.5)
+        if lengths[-1] > limit:
+            problems.errors.append(_too_long(example.id, lengths[-1], limit))
+            break
+    batch = train[: config.train.batch_size]
+    pictures = Pictures(encoder, found.root)
+    collator = Collator(encoder, pictures, "none", config.seed)
+    encoded = collator([(example, 0) for example in batch])
+    seen = encoder.supervision({name: encoded[name] for name in ("labels", "attention_mask")})
+    model = lora.adapt(loaded, config)
+    table = lora.table(model, loaded.family)
+    fitted = Fitted(
+        tokens=(min(lengths), sorted(lengths)[len(lengths) // 2], max(lengths)),
+        limit=limit,
+        counted=len(lengths),
+        supervised=tuple(dict.fromkeys(seen.texts)),
+        share=seen.share,
+        pixels_a_token=max(scales),
+        table=table,
+        step_s=_step(model, encoded, loaded.device) * config.train.accumulate,
+        steps=_steps(config, len(train)),
+        memory_mib=_memory_mib(model, table),
+    )
+    if measured.defects and measured.defects[0] < fitted.pixels_a_token:
+        problems.warnings.append(_too_small(measured.defects, fitted.pixels_a_token))
+    return fitted
+
+
+def _too_long(name: str, tokens: int, limit: int) -> DataError:
+    return DataError(
+        f"example {name!r}: prompt, images and answer are {tokens} tokens, the model has {limit} positions. Samples "
+        "are never cut: use fewer or smaller images (model.pixels), data.tiles, or a shorter question."
+    )
+
+
+def _too_small(defects: Sequence[float], cell: float) -> str:
+    under = sum(side < cell for side in defects)
+    return (
+        f"{under} of {len(defects)} annotated defects are smaller than what one image token stands for: the smallest "
+        f"is {defects[0]:.0f} px, a token {cell:.0f} px of the source. Cut them with data.tiles, or raise model.pixels."
+    )
+
+
+def _step(model: Any, batch: dict[str, Any], device: Any) -> float:
+    """Seconds of a forward and a backward pass; the second of two, as the first one sets things up."""
+    inputs = {name: value.to(device) for name, value in batch.items() if name not in ("ids", "shown")}
+    model.train()
+    took = 0.0
+    for _ in range(2):
+        begun = time.perf_counter()
+        loss = answer_loss(model, inputs, float(max(1, count_labels([inputs]))))
+        loss.backward()
+        loss.item()  # waits for a GPU
+        took = time.perf_counter() - begun
+    return took
+
+
+def _steps(config: Config, count: int) -> int:
+    a_step = config.train.batch_size * config.train.accumulate
+    return max(1, round(config.train.epochs * -(-count // a_step)))
+
+
+def _memory_mib(model: Any, table: dict[str, Json]) -> float:
+    """Weights as they are, and for what trains a gradient and AdamW's two moments in fp32."""
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    trained = sum(row["trained"] for row in table.values())
+    return float(weights + 12 * trained) / 2**20
