@@ -24,6 +24,8 @@ from pathlib import Path
 import jobs
 import plot
 
+from finetune import cpu
+
 
 @dataclass(frozen=True)
 class Line:
@@ -71,20 +73,19 @@ class Measured:
 
 
 LINES = (
-    Line("smolvlm", "ours", 3),
-    Line("smolvlm", "trl", 3),
     Line("qwen2_vl", "ours", 3),
     Line("qwen2_vl", "ours again", 3),
     Line("qwen2_vl", "swift", 3),
-    Line("smolvlm", "ours", 10, 1),
-    Line("smolvlm", "trl", 10, 1),
-    Line("qwen2_vl", "ours", 10, 1),
-    Line("qwen2_vl", "swift", 10, 1),
+    Line("smolvlm", "ours", 3),
+    Line("smolvlm", "trl", 3),
     Line("embedded", "ours", 3),
     Line("embedded", "trl", 3),
+    Line("qwen2_vl", "ours", 10, 1),
+    Line("qwen2_vl", "swift", 10, 1),
     Line("tower", "ours", 1, 1),
     Line("tower", "swift", 1, 1),
-    Line("smolvlm", "ours again", 3, 1),
+    Line("smolvlm", "ours", 10, 1),
+    Line("smolvlm", "trl", 10, 1),
     Line("bf16", "ours", 3, 1, "bf16"),
     Line("bf16", "swift", 3, 1, "bf16"),
 )
@@ -108,6 +109,9 @@ def main() -> None:
     end = time.monotonic() + 60 * args.minutes
     lines = [line for line in LINES if args.all or line.part in args.parts]
     lines = [line for line in lines if line.tool != "swift" or args.swift]
+    if not cpu.multiplies_bf16():
+        print("bf16: left out, this processor has no such instructions and emulates it slowly", file=sys.stderr)
+        lines = [line for line in lines if line.precision != "bf16"]
     lines = list(dict.fromkeys(replace(line, epochs=1) for line in lines)) if args.quick else lines
     jobs.prepare(args.work, args.data.resolve(), {line.part for line in lines}, args.images)
     found = {line: Measured() for line in lines}
