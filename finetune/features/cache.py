@@ -119,6 +119,8 @@ def refused(config: Config, loaded: Loaded, model: nn.Module, *, training: bool)
         return "the vision tower or the projector is trained"
     if training and config.train.augment != "none":
         return f"train.augment={config.train.augment} changes the images each epoch"
+    if training and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return "several ranks train, and one that finds an image would leave the others waiting in the tower"
     settings = loaded.model.config.to_dict().get("vision_config", {})
     if training and any("dropout" in name and value for name, value in settings.items()):
         return "the vision tower has dropout, so that its features differ each epoch"

@@ -80,6 +80,13 @@ def test_dropout_in_the_tower_is_noise(folder, run, capsys, monkeypatch):
     assert opened(folder, run, training=False) is not None  # answers are given without dropout
 
 
+def test_several_ranks_run_the_tower_together(folder, run, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert opened(folder, run) is None
+    assert "feature cache: off (several ranks train, and one that finds an image would" in capsys.readouterr().err
+    assert opened(folder, run, training=False) is not None
+
+
 def test_a_family_without_a_way_in_says_so(folder, run, capsys, monkeypatch):
     original = models.load
 
