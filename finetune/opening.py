@@ -15,8 +15,15 @@ from finetune.predictors.local import OPEN_TOKENS, LocalPredictor
 from finetune.rundir import Part, RunDir, sha256_file
 
 
-def opened(config: Config, run: RunDir, part: Part, who: Sequence[str]) -> LocalPredictor:
+def opened(config: Config, run: RunDir, part: Part, who: Sequence[str], *, keep: bool = True) -> LocalPredictor:
     """The base of a run, with the adapter of one part where the tuned model is among those who will be asked.
+
+    Args:
+        config: model, task, batch size.
+        run: its labels and its adapter.
+        part: whose adapter.
+        who: of base and tuned.
+        keep: whether features of images may be kept for the next time.
 
     Raises:
         ConfigError: there are no such weights or no such adapter.
@@ -36,7 +43,8 @@ def opened(config: Config, run: RunDir, part: Part, who: Sequence[str]) -> Local
     name = Path(config.model.path).name if config.model.path else config.model.id
     size, longest = config.evaluate.batch_size, _longest(loaded, train)
     found = LocalPredictor(loaded, labels, config.task, size, name, digest, prior, longest, known)
-    found.features = cache.opened(config, run, loaded, loaded.model, found.encoder, training=False)
+    if keep:
+        found.features = cache.opened(config, run, loaded, loaded.model, found.encoder, training=False)
     return found
 
 

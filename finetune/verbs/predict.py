@@ -143,7 +143,7 @@ def _answers(
     task = config.task if question is None else dataclasses.replace(config.task, question=question)
     messages = named.load("task", task.kind).messages
     asked = [dataclasses.replace(example, messages=messages(task, labels, example)) for example in examples]
-    tuned = opening.opened(dataclasses.replace(config, task=task), run, part, ["tuned"])
+    tuned = opening.opened(dataclasses.replace(config, task=task), run, part, ["tuned"], keep=False)
     mode: Mode = "score" if question is None else "generate"
     evaluate, tiled = config.evaluate, config.data.tiles.size is not None
     said = zip(tuned.predict(asked, root, mode, "tuned"), asked, strict=True)
