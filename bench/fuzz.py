@@ -15,24 +15,22 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-try:
+GUIDED = __name__ == "__main__" and find_spec("atheris") is not None
+if GUIDED:
     import atheris
 
     with atheris.instrument_imports(include=["data_adapters", "finetune"]):
         from data_adapters import coco, conversations, dicom, table, yolo
-except ImportError:
-    atheris = None
+else:
     from data_adapters import coco, conversations, dicom, table, yolo
 
-import numpy as np
-from PIL import Image
-
-from finetune.errors import UserError
-from finetune.example import BadRow, Example
-from finetune.rundir import RunDir
+from finetune.errors import UserError  # noqa: E402  # after the instrumentation
+from finetune.example import BadRow, Example  # noqa: E402
+from finetune.rundir import RunDir  # noqa: E402
 
 Read = Callable[[Path], Iterator[Example | BadRow]]
 KEY = "site.key"
@@ -61,7 +59,7 @@ def seeds(root: Path) -> dict[str, list[bytes]]:
     tree = {"images": [{"id": 0, "file_name": "a.png", "width": 8, "height": 6}], "annotations": [box]}
     tree |= {"categories": [{"id": 7, "name": "scratch"}]}
     found = {
-        "table": [b"image,label\na.png,good\nb.png,bad\n", b'image\tlabel\n"a.png"\tx\n'],
+        "table": [b"image,label\na.png,good\nb.png,bad\n", b'image,label\r\n"a.png","x, y"\r\n'],
         "jsonl": [b'{"image": "a.png", "label": "good"}\n{"image": "b.png", "label": "bad"}\n'],
         "coco": [json.dumps(tree).encode()],
         "conversations": [json.dumps([{"id": "0", "image": "a.png", "conversations": turns}]).encode()],
@@ -194,7 +192,7 @@ def main(seconds: int, seed: int) -> int:
         fuzzer = Fuzzer(Path(folder), seconds)
         corpus = Path(folder) / "corpus"
         corpus.mkdir()
-        if atheris is not None:
+        if GUIDED:
             for number, content in enumerate(fuzzer.inputs()):
                 (corpus / str(number)).write_bytes(content)
             limits = [f"-max_total_time={seconds + 60}", f"-seed={seed or 1}", "-verbosity=0", "-max_len=4096"]

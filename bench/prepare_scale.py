@@ -93,7 +93,7 @@ def plain(root: Path) -> float:
 def measure(root: Path, mode: str, rows: int, images: int, workers: int) -> None:
     """Runs the stage and prints what it took."""
     options = {"file": "rows.parquet", "question": "question"}
-    data = DataConfig(adapter="table", path=str(root), group="part", decode=mode, options=options)
+    data = DataConfig(adapter="table", path=str(root), group="part", decode=mode, duplicates="off", options=options)
     config = Config(
         data=data,
         task=TaskConfig(labels=("good", "bad")),
