@@ -19,6 +19,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 GUIDED = __name__ == "__main__" and find_spec("atheris") is not None
 if GUIDED:
     import atheris
