@@ -39,6 +39,17 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
+class SplitByConfig:
+    """A split by time or site instead of by chance."""
+
+    column: str | None = key(None, "column with the time or the site, or regex:PATTERN on the image's path")
+    kind: Literal["time", "site"] = key("site", "time (the newest groups are tested) | site (whole sites are held out)")
+    format: str | None = key(None, "how times are written, as in strptime (default: ISO 8601, or numbers)")
+    test: tuple[str, ...] = key((), "sites that are tested, or the first time that is (default: by data.split.test)")
+    val: tuple[str, ...] = key((), "sites that validate, or the first time that does")
+
+
+@dataclass(frozen=True)
 class SplitConfig:
     """How groups are divided."""
 
@@ -46,6 +57,7 @@ class SplitConfig:
     test: float = key(0.2, "share of groups for the test")
     column: str | None = key(None, "column that already says train, val or test")
     salt: str = key("", "changes which groups fall where; independent of the seed")
+    by: SplitByConfig = section(SplitByConfig)
 
 
 @dataclass(frozen=True)
@@ -92,8 +104,10 @@ class DataConfig:
 def identity(data: DataConfig) -> dict[str, Any]:
     """The section as plain values, for digests. A late key at its default leaves no trace: older runs still match."""
     late = {entry.name for entry in fields(data) if entry.metadata.get("late")}
-    plain = asdict(DataConfig())
-    return {name: value for name, value in asdict(data).items() if name not in late or value != plain[name]}
+    plain, given = asdict(DataConfig()), asdict(data)
+    if given["split"]["by"] == plain["split"]["by"]:
+        del given["split"]["by"]
+    return {name: value for name, value in given.items() if name not in late or value != plain[name]}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -39,6 +40,11 @@ def options(data: DataConfig) -> Any:
     problems = [
         f"data.options.{name}: say it as {key} instead" for name, (key, _) in given.items() if name in data.options
     ]
+    by, known_meta = data.split.by.column, "meta" in known
+    if by is not None and not by.startswith("regex:") and known_meta:
+        tree["meta"] = list(dict.fromkeys([*tree.get("meta", ()), by]))
+    if by is not None and (data.split.column is not None or data.folds):
+        problems.append("data.split.by: a split by time or site takes neither data.split.column nor data.folds")
     problems += [
         f"{key}: the adapter {data.adapter} takes none, got {value!r}; leave it out"
         for name, (key, value) in given.items()
@@ -87,6 +93,8 @@ def examples(config: Config, images: Path) -> Iterator[Example | BadRow]:
     relabel, kind = relabelling(config.data), named.load("task", config.task.kind)
     for item in adapter.read(source_path(config.data), options(config.data), images):
         row = item if isinstance(item, BadRow) else _checked(item, relabel, kind, config.task)
+        if isinstance(row, Example) and config.data.split.by.column is not None:
+            row = _placed(row, config.data.split.by.column)
         yield _writable(row) if isinstance(row, BadRow) else row
 
 
@@ -116,6 +124,19 @@ def _checked(example: Example, relabel: dict[str, str], kind: ModuleType, task: 
     except DataError as error:
         return BadRow(example.row, example.images[0].path, str(error))
     return admitted
+
+
+def _placed(example: Example, column: str) -> Example | BadRow:
+    """The example with what a split by time or site goes by in the place of its split."""
+    path = example.images[0].path
+    value = example.meta.get(column, "").strip()
+    if column.startswith("regex:"):
+        match = re.search(column.removeprefix("regex:"), path)
+        value = "" if match is None else match.group(1 if match.re.groups else 0)
+    if not value:
+        has = f"; it has {', '.join(example.meta)}" if example.meta else ""
+        return BadRow(example.row, path, f"no value for data.split.by.column={column}{has}")
+    return dataclasses.replace(example, split=value)
 
 
 def _renamed(example: Example, relabel: dict[str, str]) -> Example:

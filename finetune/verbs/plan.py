@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 from tqdm import tqdm
 
-from finetune import compose, dataset, split, stats
+from finetune import compose, dataset, split, split_by, stats
 from finetune.config import Config
 from finetune.convert import to_dataclass
 from finetune.errors import ConfigError
@@ -181,7 +181,7 @@ def _from_source(config: Config) -> tuple[list[Example], str]:
         kept = split.limit(items, config.data.limit, config.data.split.salt)
         items = [item for item in items if item.group in kept]
     data = config.data
-    folds = split.folds(items, data.folds, data.split) if data.folds else [split.assign(items, data.split)]
+    folds = split.folds(items, data.folds, data.split) if data.folds else [split_by.chosen(items, data.split)]
     tested = {key for fold in folds for key, name in fold.splits.items() if name == "test"}
     how = f"{data.folds} folds" if data.folds else "its test split"
     return [row for row in rows if row.id in tested], f"the source ({how}; images not decoded yet)"
