@@ -46,7 +46,7 @@ class SplitByConfig:
     kind: Literal["time", "site"] = key("site", "time (the newest groups are tested) | site (whole sites are held out)")
     format: str | None = key(None, "how times are written, as in strptime (default: ISO 8601, or numbers)")
     test: tuple[str, ...] = key((), "sites that are tested, or the first time that is (default: by data.split.test)")
-    val: tuple[str, ...] = key((), "sites that validate, or the first time that does")
+    val: tuple[str, ...] = key((), "the same for validation")
 
 
 @dataclass(frozen=True)
@@ -80,22 +80,16 @@ class DataConfig:
     group: str | None = key(None, "column or rule that must not span splits (patient, part, module)")
     split: SplitConfig = section(SplitConfig)
     folds: int = key(0, "K-fold cross-validation by groups instead of one split (0 = off)")
-    train_share: float = key(
-        1.0, "share of the training groups that is used, by hash, one of each label at least (see curve)", late=True
-    )
+    train_share: float = key(1.0, "share of the training groups used, by hash, one a label at least (curve)", late=True)
     limit: int | None = key(None, "whole groups, round-robin over labels, until N examples")
     decode: Literal["full", "headers"] = key(
-        "full", "full | headers (sizes alone: damage further in shows in training, duplicates by bytes)", late=True
+        "full", "full | headers (sizes alone; no near copies, equal ones by bytes)", late=True
     )
     duplicates: Literal["report", "join", "fail", "off"] = key(
-        "report",
-        "nearly equal images: report | join (their groups become one) | fail (where they lie in two splits) | off",
-        late=True,
+        "report", "nearly equal images: report | join (their groups) | fail | off", late=True
     )
     on_bad_row: Literal["fail", "quarantine"] = key("fail", "what a bad row does: fail | quarantine")
-    site_key: str | None = key(
-        None, "file with secret bytes outside the run, by which ids of persons are hashed (DICOM)", late=True
-    )
+    site_key: str | None = key(None, "file with secret bytes, outside the run, by which ids are hashed", late=True)
     bad_row_limit: int = key(100, "give up when more rows than this are quarantined")
     sensitivity: Literal["normal", "restricted"] = key("normal", "normal | restricted (no pictures in reports)")
     tiles: TilesConfig = section(TilesConfig, late=True)
@@ -105,8 +99,7 @@ def identity(data: DataConfig) -> dict[str, Any]:
     """The section as plain values, for digests. A late key at its default leaves no trace: older runs still match."""
     late = {entry.name for entry in fields(data) if entry.metadata.get("late")}
     plain, given = asdict(DataConfig()), asdict(data)
-    if given["split"]["by"] == plain["split"]["by"]:
-        del given["split"]["by"]
+    given["split"] = {name: v for name, v in given["split"].items() if name != "by" or v != plain["split"]["by"]}
     return {name: value for name, value in given.items() if name not in late or value != plain[name]}
 
 

@@ -1,6 +1,7 @@
 """Between adapters and stages: options, labels, and the lines of `data/*.jsonl`."""
 
 import dataclasses
+import hmac
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,8 @@ from finetune.convert import to_dataclass
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Box, Example, ImageRef, Message, Whole
 from finetune.rundir import Json, Part, RunDir, read_json, read_jsonl
+
+_MIN_KEY_BYTES = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,14 +51,14 @@ def options(data: DataConfig) -> Any:
     problems += [
         f"{key}: the adapter {data.adapter} takes none, got {value!r}; leave it out"
         for name, (key, value) in given.items()
-        if value is not None and name not in known
+        if value is not None and name not in known and name != "site_key"  # which is used here for adapters without
     ]
     window = tree.get("window")
     if isinstance(window, list) and (len(window) != 2 or window[0] == window[1]):
         problems.append(f"data.options.window: got {window}, expected [LOW,HIGH], two different raw values")
     if problems:
         raise ConfigError("\n".join(problems))
-    tree |= {name: value for name, (_, value) in given.items() if value is not None}
+    tree |= {name: value for name, (_, value) in given.items() if value is not None and name in known}
     return to_dataclass(tree, cls, "data.options")
 
 
@@ -91,10 +94,14 @@ def examples(config: Config, images: Path) -> Iterator[Example | BadRow]:
     """
     adapter = named.load("adapter", config.data.adapter)
     relabel, kind = relabelling(config.data), named.load("task", config.task.kind)
+    own = {entry.name for entry in dataclasses.fields(adapter.Options)}
+    secret = None if config.data.site_key is None or "site_key" in own else _secret(config.data.site_key)
     for item in adapter.read(source_path(config.data), options(config.data), images):
         row = item if isinstance(item, BadRow) else _checked(item, relabel, kind, config.task)
         if isinstance(row, Example) and config.data.split.by.column is not None:
             row = _placed(row, config.data.split.by.column)
+        if isinstance(row, Example) and secret is not None:
+            row = dataclasses.replace(row, id=_hashed(secret, row.id), group=_hashed(secret, row.group))
         yield _writable(row) if isinstance(row, BadRow) else row
 
 
@@ -124,6 +131,17 @@ def _checked(example: Example, relabel: dict[str, str], kind: ModuleType, task: 
     except DataError as error:
         return BadRow(example.row, example.images[0].path, str(error))
     return admitted
+
+
+def _secret(file: str) -> bytes:
+    place = Path(file).expanduser()
+    if not place.is_file() or place.stat().st_size < _MIN_KEY_BYTES:
+        raise DataError(f"data.site_key={file} is no file of at least {_MIN_KEY_BYTES} bytes.")
+    return place.read_bytes()
+
+
+def _hashed(secret: bytes, name: str) -> str:
+    return hmac.new(secret, name.encode(), "sha256").hexdigest()[:20]
 
 
 def _placed(example: Example, column: str) -> Example | BadRow:

@@ -134,7 +134,6 @@ def test_options_reach_every_adapter_in_its_own_words(tmp_path):
         (DataConfig(adapter="yolo", options={"missing": "no"}), ["data.options.missing: got 'no'"]),
         (DataConfig(adapter="mvtec", options={"layout": "x", "boxes": 1}), ["data.options.layout", "options.boxes"]),
         (DataConfig(adapter="masks", options={"min_area_px": "2"}), ["data.options.min_area_px: got '2'"]),
-        (DataConfig(site_key="k"), ["data.site_key: the adapter image_folder takes none, got 'k'; leave it out"]),
         (
             DataConfig(options={"split": "a", "site_key": "b"}),
             ["data.options.split: say it as data.split.column instead", "data.options.site_key: say it as data.site"],
