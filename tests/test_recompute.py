@@ -12,7 +12,7 @@ from scripted import answers, asked, every, rule
 
 from finetune import recompute
 from finetune.errors import IntegrityError
-from finetune.evaluation import breakdown, comparison
+from finetune.evaluation import breakdown, comparison, units
 from finetune.recompute import details, headline, verdict
 from finetune.recompute.differences import _held, _ruled
 from finetune.recompute.rows import Setting
@@ -25,7 +25,9 @@ def both(test, models, generated, evaluate, validation=None, fairness=()):
     found = comparison.compare(
         test, models, generated, evaluate, baseline="service", validation=validation, fairness=fairness
     )
-    found["subgroups"] = breakdown.subgroups(test, models, evaluate.subgroups)
+    found["subgroups"] = breakdown.subgroups(
+        test, units.acted(models, test.positive, evaluate, "service"), evaluate.subgroups
+    )
     more = breakdown.everything(test, models, generated, evaluate, baseline="service", validation=validation)
     setting = Setting(test.labels, evaluate, "service", 0, test.folds, [e.meta for e in test.examples], test.task)
     plain = [
@@ -58,7 +60,7 @@ def noisy(test, seed, error, failures=""):
 RULES = {
     "plain": rule(0.05, guards={"sensitivity.bad": {"min_lower": 0.5}, "coverage": {"min_lower": 0.5}}),
     "balanced": rule(0.1, metric="balanced_accuracy", floor=0.6, guards={"precision": {"bad": {"min_lower": 0.6}}}),
-    "threshold": rule(0.1, metric="sensitivity", threshold=0.4, risk_target=0.2),
+    "threshold": rule(0.1, metric="sensitivity", threshold=0.4, risk_target=0.2, subgroups=("site",)),
     "any": rule(0.1, unit="group", aggregate="any"),
     "max": rule(0.1, unit="group", aggregate="max", threshold=0.7, risk_target=0.3),
     "vote": rule(None, unit="group", aggregate="vote", prevalence={"bad": 0.02, "good": 0.98}, costs={"miss": 50.0}),

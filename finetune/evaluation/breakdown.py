@@ -9,7 +9,7 @@ import numpy as np
 
 from finetune import stats
 from finetune.config import EvaluateConfig
-from finetune.evaluation import abstention
+from finetune.evaluation import abstention, units
 from finetune.evaluation.pairing import ANSWERED, MISSING, Test, counted, outcomes
 from finetune.example import Prediction
 from finetune.rundir import Json
@@ -231,10 +231,13 @@ def everything(
     candidate: str = "tuned",
     validation: Rows | None = None,
 ) -> Json:
-    """The whole of `metrics.json`, image by image; arguments as those of `compare`, `baseline` settled."""
+    """The whole of `metrics.json`, image by image at the declared threshold; arguments as those of `compare`.
+
+    Regressions and suspected labels are of what the models said, as the gallery shows it.
+    """
     models: dict[str, Json] = {}
-    known = dict(validation or {})
-    for who, rows in deployed.items():
+    known = units.acted(validation or {}, test.positive, evaluate, baseline)
+    for who, rows in units.acted(deployed, test.positive, evaluate, baseline).items():
         models[who] = detail(test, rows) | in_use(test, rows, evaluate) | usage(rows)
         if who != "majority":
             models[who] |= calibration(test, rows, known.get(who, ()))

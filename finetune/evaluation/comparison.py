@@ -243,10 +243,5 @@ def _decision(
 
 def operated(test: Test, answers: Rows, evaluate: EvaluateConfig, baseline: str | None) -> dict[str, list[Prediction]]:
     """Rows as they decide: own models at `evaluate.threshold`, then one row a unit. The files keep what was said."""
-    fixed = {baseline, "majority"}  # a service answers as it answers; the floor is what it is
-    return {
-        who: units.aggregate(
-            rows if who in fixed else units.at_threshold(rows, test.positive, evaluate.threshold), test, evaluate
-        )
-        for who, rows in answers.items()
-    }
+    told = units.acted(answers, test.positive, evaluate, baseline)
+    return {who: units.aggregate(rows, test, evaluate) for who, rows in told.items()}

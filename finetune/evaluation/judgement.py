@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from finetune.config import Config
-from finetune.evaluation import breakdown, comparison, deciding, decision, looks, rivals, suspects
+from finetune.evaluation import breakdown, comparison, deciding, decision, looks, rivals, suspects, units
 from finetune.evaluation.pairing import Test
 from finetune.example import Prediction
 from finetune.rundir import Json, RunDir, canonical_digest, read_json, read_jsonl
@@ -74,8 +74,9 @@ def settle(
         for who, rows in everything.items():
             found["models"][who] |= deciding.extras(config.task, rows)
         leaks = read_json(run.summary)["leaks"]
+        acted = units.acted(deployed, test.positive, config.evaluate, baseline)
         found["without_suspects"] = suspects.without(test, deployed, config.evaluate, baseline, leaks)
-        found["subgroups"] = breakdown.subgroups(test, deployed, config.evaluate.subgroups)
+        found["subgroups"] = breakdown.subgroups(test, acted, config.evaluate.subgroups)
         answers = _answers(deployed, generated)
         look = {"test_sha256": key, "rule_sha256": verdict["rule_sha256"], "answers_sha256": answers}
         looks.refuse_second(history, config.evaluate.sealed, look["rule_sha256"], look["answers_sha256"])

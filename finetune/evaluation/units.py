@@ -54,6 +54,17 @@ def at_threshold(rows: Sequence[Prediction], positive: str | None, threshold: fl
     return [_decided(row, positive, threshold) for row in rows]
 
 
+def acted(
+    answers: Mapping[str, Sequence[Prediction]], positive: str | None, evaluate: EvaluateConfig, baseline: str | None
+) -> dict[str, list[Prediction]]:
+    """Answers image by image as they are acted on: own models at `evaluate.threshold`, others as they say."""
+    fixed = (baseline, "majority")  # a service answers as it answers; the floor is what it is
+    return {
+        who: list(rows) if who in fixed else at_threshold(rows, positive, evaluate.threshold)
+        for who, rows in answers.items()
+    }
+
+
 def _decided(row: Prediction, positive: str, threshold: float) -> Prediction:
     chances = row.probabilities
     if not chances or positive not in chances or len(chances) < 2 or row.outcome not in ANSWERED:

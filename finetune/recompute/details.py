@@ -9,7 +9,7 @@ from scipy import special
 
 from finetune.recompute import calibration, formulas
 from finetune.recompute.headline import outcomes, share, tabulated
-from finetune.recompute.rows import FAILED, Row, Setting
+from finetune.recompute.rows import FAILED, Row, Setting, acted
 
 Tree = dict[str, Any]
 Rows = Mapping[str, Sequence[Row]]
@@ -18,11 +18,13 @@ Rows = Mapping[str, Sequence[Row]]
 def expected(deployed: Rows, generated: Rows, validation: Rows, setting: Setting) -> Tree:
     """Everything of every model, regressions and suspects."""
     models: Tree = {}
-    for who, rows in deployed.items():
+    known = {who: acted(who, rows, setting) for who, rows in validation.items()}
+    for who, said in deployed.items():
+        rows = acted(who, said, setting)
         models[who] = counted(rows, setting) | in_use(rows, setting) | usage(rows)
         if who != "majority":
-            models[who] |= calibration.expected(rows, validation.get(who, ()), setting.labels, setting.seed)
-            models[who] |= selective(rows, validation.get(who, ()), setting.evaluate.risk_target)
+            models[who] |= calibration.expected(rows, known.get(who, ()), setting.labels, setting.seed)
+            models[who] |= selective(rows, known.get(who, ()), setting.evaluate.risk_target)
         if who in generated:
             models[who]["generated"] = counted(generated[who], setting)
     return {"models": models, "regressions": regressions(deployed, setting), "suspects": suspects(deployed)}

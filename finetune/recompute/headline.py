@@ -10,7 +10,7 @@ import numpy as np
 from finetune import named
 from finetune.config import TaskConfig
 from finetune.recompute import formulas
-from finetune.recompute.rows import FAILED, Row, Setting, counts, decisive, difference, right
+from finetune.recompute.rows import FAILED, Row, Setting, acted, counts, decisive, difference, right
 
 Tree = dict[str, Any]
 Rows = Mapping[str, Sequence[Row]]
@@ -176,6 +176,7 @@ def modes(deployed: Rows, generated: Rows, setting: Setting) -> Tree:
 def subgroups(raw: Rows, setting: Setting) -> list[Tree]:
     """Accuracy, sensitivity and specificity by columns of meta."""
     found = []
+    raw = {who: acted(who, rows, setting) for who, rows in raw.items()}
     positive = setting.evaluate.positive
     for column in setting.evaluate.subgroups:
         values = [row.get(column, "") for row in setting.meta]

@@ -48,10 +48,8 @@ class Setting:
 
 
 def decisive(who: str, rows: Sequence[Row], setting: Setting) -> list[Row]:
-    """Rows at the threshold (own models only), aggregated to units."""
-    evaluate = setting.evaluate
-    if evaluate.threshold is not None and evaluate.positive is not None and who not in (setting.baseline, "majority"):
-        rows = [_decided(row, evaluate.positive, evaluate.threshold) for row in rows]
+    """Rows at the threshold, aggregated to units."""
+    evaluate, rows = setting.evaluate, acted(who, rows, setting)
     if evaluate.unit == "image" and not setting.tiles:
         return list(rows)
     members: dict[str, list[Row]] = {}
@@ -80,6 +78,14 @@ def _boxes(rows: Sequence[Row], setting: Setting) -> Row:
         "outcome": outcome,
         "seconds": seconds,
     }
+
+
+def acted(who: str, rows: Sequence[Row], setting: Setting) -> list[Row]:
+    """Rows at the threshold, of own models only, image by image."""
+    evaluate = setting.evaluate
+    if evaluate.threshold is None or evaluate.positive is None or who in (setting.baseline, "majority"):
+        return list(rows)
+    return [_decided(row, evaluate.positive, evaluate.threshold) for row in rows]
 
 
 def _decided(row: Row, positive: str, threshold: float) -> Row:

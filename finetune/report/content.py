@@ -25,6 +25,7 @@ def blocks(config: Config, run: RunDir, facts: Facts) -> dict[str, Any]:
         "front": front.front(facts),
         "differences": charts.differences(comparison, facts.order, margin),
         "margin": margin,
+        "threshold": config.evaluate.threshold,
         "criteria": results.criteria(facts),
         "guards": results.guards(facts),
         "fairness": comparison.get("fairness") or [],

@@ -21,6 +21,23 @@ def test_predictive_values_at_the_share_in_use():
     assert breakdown.in_use(TEST, answers(TEST, "+" * 10), rule()) == {}  # nothing is invented
 
 
+def test_everything_is_counted_at_the_declared_threshold_but_what_was_said():
+    """Every good part is called good at 0.7; where bad counts from 0.3 on, with bad at exactly 0.3, all are flagged."""
+    said = answers(TEST, "+" * 10, [0.9] * 4 + [0.7] * 6)
+    service, evaluate = (
+        answers(TEST, "+" * 10, [0.7] * 10),
+        rule(threshold=0.2999, prevalence={"bad": 0.1, "good": 0.9}),
+    )
+    models = {"tuned": said, "service": service}
+    found = breakdown.everything(TEST, models, {}, evaluate, baseline="service")
+    tuned = found["models"]["tuned"]
+    assert tuned["confusion"]["rows"] == [[4, 0, 0], [6, 0, 0]]
+    assert (tuned["prevalence"]["overkill"], tuned["prevalence"]["ppv"]) == pytest.approx((0.9, 0.1))
+    assert tuned["selective"]["curve"][-1] == [1.0, 0.6]
+    assert found["models"]["service"]["confusion"]["rows"] == [[4, 0, 0], [0, 6, 0]]
+    assert (found["suspects"], found["regressions"]) == ([], [])
+
+
 def test_what_is_not_answered_goes_to_review():
     evaluate = rule(prevalence={"bad": 0.5, "good": 0.5}, costs={"review": 10.0})
     found = breakdown.in_use(TEST, answers(TEST, "u+++++++++"), evaluate)
