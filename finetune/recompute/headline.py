@@ -24,7 +24,7 @@ def expected(raw: Rows, raw_generated: Rows, setting: Setting) -> Tree:
     generated = {who: decisive(who, rows, setting) for who, rows in raw_generated.items()}
     first = next(iter(deployed.values()))
     unit = setting.evaluate.unit
-    how = setting.evaluate.aggregate if unit == "group" else None
+    how = setting.evaluate.aggregate
     return {
         "n": len(first),
         "groups": len({row["group"] for row in first}),
