@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON = $(VENV)/bin/python
 STAMP = $(VENV)/.finetune-test-extra
 
-.PHONY: check format test slow families faults wheel
+.PHONY: check format test slow families faults ranks slurm wheel
 
 $(STAMP): pyproject.toml tests/install.sh
 	VENV=$(VENV) tests/install.sh
@@ -21,7 +21,11 @@ format: $(STAMP)
 test: $(STAMP)  ## the default suite: offline, minutes
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
-slow families faults: $(STAMP)  ## one marked suite
+slow families faults ranks: $(STAMP)  ## one marked suite
+	$(PYTHON) -m pytest -m $@
+
+slurm: $(STAMP)  ## submits to a Slurm of one node, which it installs and starts (as root)
+	VENV=$(VENV) tests/install.sh slurm
 	$(PYTHON) -m pytest -m $@
 
 wheel: $(STAMP)  ## dist/*.whl

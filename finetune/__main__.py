@@ -104,7 +104,12 @@ def _run(arguments: list[str]) -> None:
     dataset.options(config.data)  # what the adapter does not understand is refused before anything is written
     dataset.relabelling(config.data)
 
+    from finetune.launching import supervisor
+
+    supervisor.require_own_start(config)
     print(f"run: {compose.run_folder(config)}", file=sys.stderr)
+    if supervisor.takes_over(config, arguments):
+        return
     if dry:
         from finetune.baseline import dry_run
 

@@ -33,7 +33,7 @@ from finetune.rundir import canonical_digest
 Tree = dict[str, Any]
 
 # Sections that may change between calls on one run, so the default run directory does not depend on them.
-VOLATILE = ("run", "stages", "network", "hardware", "evaluate", "baseline", "report")
+VOLATILE = ("run", "stages", "network", "hardware", "launch", "evaluate", "baseline", "report")
 
 # Shapes of well-known credentials: Hydra would write them to disk with the overrides.
 SECRET = re.compile(
@@ -212,7 +212,19 @@ def _compose_groups(choices: dict[str, str], found: list[str]) -> Tree:
         except HydraException as error:
             found.append(f"recipe {choices.get('recipe')}: {error}")
             return {}
-    return OmegaConf.to_container(composed, resolve=False)  # type: ignore[return-value]
+    tree: Tree = OmegaConf.to_container(composed, resolve=False)  # type: ignore[assignment]
+    for group, option in choices.items():
+        if group != "recipe":  # what was typed wins over what the recipe says
+            _overlay(tree.setdefault(group, {}), _read_yaml(groups()[group][option], found))
+    return tree
+
+
+def _overlay(tree: Tree, values: Tree) -> None:
+    for name, value in values.items():
+        if isinstance(value, dict) and isinstance(tree.get(name), dict):
+            _overlay(tree[name], value)
+        else:
+            tree[name] = value
 
 
 def _recipe_node(file: Path, found: list[str]) -> Tree:

@@ -148,6 +148,9 @@ class MethodConfig:
     rank: int = key(16, "rank of the LoRA matrices")
     alpha: float = key(32.0, "LoRA scale: updates are multiplied by alpha / rank")
     dropout: float = key(0.0, "dropout before the LoRA matrices")
+    variant: Literal["lora", "dora", "rslora"] = key(
+        "lora", "lora | dora (direction and size apart) | rslora (scale alpha / sqrt(rank))"
+    )
     quantise: Literal["none", "nf4"] = key("none", "4-bit language model under the adapter: none | nf4")
     targets: TargetsConfig = section(TargetsConfig)
 
@@ -174,8 +177,13 @@ class TrainConfig:
     )
     shuffle: bool = key(True, "false = the source's row order")
     balance: bool = key(False, "draw every label equally often in an epoch; rare ones repeat")
+    class_weights: dict[str, float] = field(
+        default_factory=dict,
+        metadata={"help": "label -> weight of its examples in the loss (default 1), as in {rare: 4}"},
+    )
     augment: str = key("none", "named set of random changes to training images: none | flips | inspection")
     validate: int | Literal["epoch", "never"] = key("epoch", "task metric on validation: epoch | never | every N steps")
+    patience: int | None = key(None, "stop after this many validations in a row without a better one (null = never)")
     checkpoint: int | Literal["epoch"] = key("epoch", "save: epoch | every N steps")
     feature_cache: Literal["auto", "on", "off"] = key(
         "auto", "keep features of a frozen vision tower on disk: auto (where it is exact) | on (or fail) | off"
@@ -193,6 +201,26 @@ class HardwareConfig:
     device: Literal["auto", "cpu", "cuda"] = key("auto", "auto | cpu | cuda")
     threads: int | None = key(None, "CPU threads of torch (default: its own choice)")
     workers: int = key(0, "processes that decode and prepare images ahead, in prepare and in training")
+    deepspeed: str | None = key(
+        None, "shards training over the ranks of launch: zero1 | zero2 | zero3 | zero3_offload (extra: deepspeed)"
+    )
+
+
+@dataclass(frozen=True)
+class LaunchConfig:
+    """How many processes train, and who starts them."""
+
+    kind: Literal["local", "torchrun", "slurm"] = key("local", "local | torchrun | slurm")
+    processes: int = key(1, "ranks on each node, one a GPU; they share the examples of a step")
+    nodes: int = key(1, "machines")
+    rendezvous: str | None = key(
+        None, "network (CIDR) over which ranks of several nodes meet, as in 10.0.0.0/24; one node meets on loopback"
+    )
+    options: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "slurm: options of sbatch, as in launch.options.partition=gpu"}
+    )
+    wait: bool = key(True, "slurm: wait for the end of the job and end as it does; false = leave it to the queue")
+    dry_run: bool = key(False, "print the job instead of running it")
 
 
 @dataclass(frozen=True)
@@ -294,6 +322,7 @@ class Config:
     method: MethodConfig = section(MethodConfig)
     train: TrainConfig = section(TrainConfig)
     hardware: HardwareConfig = section(HardwareConfig)
+    launch: LaunchConfig = section(LaunchConfig)
     evaluate: EvaluateConfig = section(EvaluateConfig)
     baseline: BaselineConfig = section(BaselineConfig)
     report: ReportConfig = section(ReportConfig)

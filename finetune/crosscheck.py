@@ -2,7 +2,7 @@
 
 import re
 
-from finetune import crosscheck_evaluation, named
+from finetune import crosscheck_evaluation, crosscheck_launch, named
 from finetune.config import AUGMENTS, STAGES, Config
 from finetune.parsing.assertions import ambiguous
 
@@ -18,6 +18,7 @@ def problems(config: Config) -> list[str]:
         *_task_problems(config),
         *crosscheck_evaluation.problems(config),
         *_train_problems(config),
+        *crosscheck_launch.problems(config),
     ]
 
 
@@ -122,6 +123,26 @@ def _task_problems(config: Config) -> list[str]:
     return found + (named.load("task", task.kind).problems(task) if task.kind in named.names("task") else [])
 
 
+def _weight_problems(config: Config) -> list[str]:
+    train, labels = config.train, config.task.labels
+    found = [
+        f"train.class_weights.{label}: got {weight:g}, expected more than 0"
+        for label, weight in train.class_weights.items()
+        if weight <= 0
+    ]
+    if labels:
+        found += [
+            f"train.class_weights: {named.unknown('label', label, labels)}"
+            for label in train.class_weights
+            if label not in labels
+        ]
+    if train.patience is not None and train.patience < 1:
+        found.append(f"train.patience: got {train.patience}, expected at least 1 validation, or null")
+    if train.patience is not None and train.validate == "never":
+        found.append("train.patience: nothing is validated with train.validate=never, so nothing can stop it")
+    return found
+
+
 def _train_problems(config: Config) -> list[str]:
     train, method, found = config.train, config.method, []
     for name, value in (
@@ -155,6 +176,7 @@ def _train_problems(config: Config) -> list[str]:
         for name, value in (("validate", train.validate), ("checkpoint", train.checkpoint))
         if isinstance(value, int) and value < 1
     ]
+    found += _weight_problems(config)
     if train.balance and not train.shuffle:
         found.append("train.balance=true draws examples in an order of its own; it needs train.shuffle=true")
     targets = method.targets

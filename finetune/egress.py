@@ -40,6 +40,9 @@ SEAL = "FINETUNE_SEALED"
 
 _denied: list[str] = []
 _level = "none"
+_network: ipaddress.IPv4Network | ipaddress.IPv6Network | None = None
+"""Where the ranks of a training on several machines meet, as `launch.rendezvous` names it."""
+
 _allowed: set[tuple[str, int]] = set()
 """The one endpoint that a policy file permits, and the addresses that its name was resolved to."""
 
@@ -66,13 +69,15 @@ def seal_process(network: str) -> None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], sealed_environment(network, dict(os.environ)))
 
 
-def install_guard(endpoint: tuple[str, int] | None = None) -> None:
+def install_guard(endpoint: tuple[str, int] | None = None, network: str | None = None) -> None:
     """Refuses, from now on and for good, every connection that leaves this machine; loopback and AF_UNIX pass.
 
     Args:
         endpoint: host and port that a policy file permits: its name may be looked up, and what that gave connected to.
+        network: CIDR over which ranks meet; without one they meet on loopback.
     """
-    global _level
+    global _level, _network
+    _network = ipaddress.ip_network(network) if network else None
     if endpoint is not None:
         _allowed.add(endpoint)
         socket.getaddrinfo = _remembering(socket.getaddrinfo)
@@ -156,4 +161,4 @@ def _is_local(host: Any) -> bool:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return bool(text == socket.gethostname())
-    return address.is_loopback or address.is_unspecified
+    return address.is_loopback or address.is_unspecified or (_network is not None and address in _network)

@@ -38,8 +38,8 @@ def opened(config: Config, run: RunDir, part: Part, who: Sequence[str], *, keep:
         loaded = dataclasses.replace(loaded, model=model)
         weights = folder / foreign_adapter.WEIGHTS
         digest = sha256_file(weights) if weights.is_file() else ""
-        evened = config.train.balance and config.model.adapter is None
-        prior = label_scores.shift(train, labels) if evened else None
+        own = config.model.adapter is None
+        prior = label_scores.shift(train, labels, config.train.balance, config.train.class_weights) if own else None
     name = Path(config.model.path).name if config.model.path else config.model.id
     size, longest = config.evaluate.batch_size, _longest(loaded, train)
     found = LocalPredictor(loaded, labels, config.task, size, name, digest, prior, longest, known)

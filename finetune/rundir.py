@@ -66,6 +66,8 @@ class RunDir:
         self.status_file = root / "run.json"
         self.config_file = root / "config.yaml"
         self.audit_file = root / "audit.jsonl"
+        self.notes = root / ".ranks"  # there while several processes train
+        self.stop_file = self.notes / "stop"
         self.images = self.data / "images"
         self.manifest = self.data / "manifest.jsonl"
         self.summary = self.data / "summary.json"
@@ -131,8 +133,8 @@ class RunDir:
         return path
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the run directory for this process.
+    def lock(self, name: str = "run.lock") -> Iterator[None]:
+        """Holds the run directory for this process; ranks that train it have a lock of their own.
 
         `fcntl.lockf` belongs to the process: unlike `flock` it is not kept alive by an orphaned loader worker.
 
@@ -140,7 +142,7 @@ class RunDir:
             ResourceError: another process holds it; names host, pid and since when.
         """
         self.make(self.root)
-        with (self.root / "run.lock").open("a+", encoding="utf-8") as handle:
+        with (self.root / name).open("a+", encoding="utf-8") as handle:
             try:
                 fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:

@@ -1,10 +1,13 @@
 #!/bin/sh
 # Installs what the tests need: Debian's packages below where a command is missing, then the extra `test` into .venv.
+# With the word slurm also the Slurm that `make slurm` submits to.
 set -eu
 cd "$(dirname "$0")/.."
 
 missing=""
-for pair in chromium:chromium strace:strace dcmj2pnm:dcmtk; do # COMMAND:PACKAGE
+pairs="chromium:chromium strace:strace dcmj2pnm:dcmtk" # COMMAND:PACKAGE
+[ "${1:-}" != slurm ] || pairs="$pairs sbatch:slurm-wlm munged:munge"
+for pair in $pairs; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 if [ -n "$missing" ]; then

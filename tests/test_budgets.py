@@ -22,7 +22,7 @@ from finetune.config import Config
 
 ROOT = Path(finetune.__file__).resolve().parents[1]
 SOURCES = sorted(
-    p for folder in ("finetune", "data_adapters", "conf", "recipes") for p in (ROOT / folder).rglob("*.py")
+    p for folder in ("finetune", "data_adapters", "conf", "launch", "recipes") for p in (ROOT / folder).rglob("*.py")
 )
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 MODEL_SEAM = {"finetune/models.py", "finetune/family.py"}

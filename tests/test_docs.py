@@ -88,6 +88,7 @@ def test_recipe_composes_and_is_described(recipe):
 def test_every_option_of_every_group_composes(group, option):
     given = {"path": "packs/gpt", "model": "openai/gpt-4o", "base_url": "http://localhost:8000/v1"}
     needed = [f"baseline.{key}={given[key]}" for key in NEEDS[option]] if group == "baseline" else []
+    needed += ["launch=torchrun"] if option.startswith("zero") else []
     assert compose.compose(["recipe=defects", f"{group}={option}", *needed]).recipe == "defects"
 
 

@@ -130,3 +130,13 @@ def test_only_downloads_are_left_to_the_user(name):
     assert egress.sealed_environment("none", {name: "mine"})[name] == egress.OPT_OUTS[name]
     kept = egress.sealed_environment("allow", {name: "mine"})[name]
     assert kept == ("mine" if name in egress.DOWNLOADS else egress.OPT_OUTS[name])
+
+
+def test_ranks_of_several_machines_meet_in_the_network_that_is_named(monkeypatch):
+    import ipaddress
+
+    assert not egress._is_local("10.3.0.7")
+    monkeypatch.setattr(egress, "_network", ipaddress.ip_network("10.3.0.0/16"))
+    assert egress._is_local("10.3.0.7")
+    assert not egress._is_local("10.4.0.7")
+    assert not egress._is_local("example.org")

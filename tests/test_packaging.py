@@ -17,7 +17,7 @@ import finetune
 ROOT = Path(finetune.__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 IMPORTED_AS = {"PIL": "pillow", "huggingface_hub": "huggingface-hub", "hydra": "hydra-core", "yaml": "pyyaml"}
-OPTIONAL = {"bitsandbytes", "nibabel", "openpyxl", "pydicom"}
+OPTIONAL = {"bitsandbytes", "deepspeed", "nibabel", "openpyxl", "pydicom"}
 OPTIONAL |= {"any_llm", "genai_prices", "google", "httpx", "openai", "rouge_score"}
 ONLY_FOR_OTHERS = {"accelerate"}
 """Needed by transformers' Trainer, which imports it by itself."""
@@ -25,7 +25,7 @@ ONLY_FOR_OTHERS = {"accelerate"}
 
 def packages() -> set[str]:
     found = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "finetune").rglob("__init__.py")}
-    return found | {"data_adapters", "finetune.conf", "finetune.recipes"}
+    return found | {"data_adapters", "finetune.conf", "finetune.launch", "finetune.recipes"}
 
 
 def test_every_package_is_declared():
@@ -64,7 +64,7 @@ def wheel(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
     # setuptools writes build/ into the tree that it builds: a copy keeps the checkout clean, and knows no stale files.
     source = out / "source"
-    tracked = ["pyproject.toml", "README.md", "LICENSE", "finetune", "data_adapters", "conf", "recipes"]
+    tracked = ["pyproject.toml", "README.md", "LICENSE", "finetune", "data_adapters", "conf", "launch", "recipes"]
     source.mkdir()
     for name in tracked:
         call("cp", "-r", ROOT / name, source / name, cwd=out)
@@ -77,7 +77,8 @@ def wheel(tmp_path_factory) -> Path:
 def test_the_wheel_holds_what_a_run_needs_and_nothing_at_the_top(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {n.split("/")[0] for n in names if ".dist-info/" not in n} == {"finetune", "data_adapters"}
-    beside = [p for folder in ("conf", "recipes") for p in (ROOT / folder).rglob("*.*") if p.suffix in (".yaml", ".md")]
+    data = (".yaml", ".md", ".jinja", ".json")
+    beside = [p for f in ("conf", "launch", "recipes") for p in (ROOT / f).rglob("*.*") if p.suffix in data]
     inside = [p for p in (ROOT / "finetune").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     wanted = {f"finetune/{p.relative_to(ROOT).as_posix()}" for p in beside}
     wanted |= {p.relative_to(ROOT).as_posix() for p in inside}

@@ -102,7 +102,9 @@ def identity(config: Config, run: RunDir, rival: Rival) -> Json:
         }
     if rival.who == "tuned":
         adapters = sorted({file for part in parts for file in adapter_of(config, part).glob("*") if file.is_file()})
-        own |= {"balance": config.train.balance, "adapters": [sha256_file(file) for file in adapters]}
+        weights = config.train.class_weights
+        own |= {"balance": config.train.balance} | ({"class_weights": weights} if weights else {})
+        own |= {"adapters": [sha256_file(file) for file in adapters]}
     return own | {file.relative_to(run.root).as_posix(): sha256_file(file) if file.exists() else None for file in files}
 
 

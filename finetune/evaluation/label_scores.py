@@ -150,9 +150,19 @@ def undone(prior: Mapping[str, float] | None, probabilities: dict[str, float]) -
     return {label: p / total for label, p in weighted.items()} if total else probabilities
 
 
-def shift(train: Sequence[Example], labels: Sequence[str]) -> dict[str, float] | None:
-    """What `train.balance` did to the labels: share in the data over the even share; for `undone`."""
+def shift(
+    train: Sequence[Example], labels: Sequence[str], balance: bool, weights: Mapping[str, float]
+) -> dict[str, float] | None:
+    """What `train.balance` and `train.class_weights` did to the labels, for `undone`.
+
+    Returns:
+        label -> its share in the data over its share in training: drawn equally often or as often as it occurs, times
+        its weight in the loss. None where training kept the shares.
+    """
     counts = {label: sum(example.target == label for example in train) for label in labels}
     seen = {label: count for label, count in counts.items() if count}
-    total = sum(seen.values())
-    return {label: count / total * len(seen) for label, count in seen.items()} if seen else None
+    if not seen or not (balance or weights):
+        return None
+    trained = {label: (1 if balance else count) * weights.get(label, 1.0) for label, count in seen.items()}
+    total, weighed = sum(seen.values()), sum(trained.values())
+    return {label: count / total / (trained[label] / weighed) for label, count in seen.items()}

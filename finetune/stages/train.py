@@ -45,7 +45,17 @@ def run(config: Config, run: RunDir) -> list[Path]:
         InterruptedRun: SIGTERM or Ctrl-C; the state is saved.
     """
     from finetune.training import arguments
-    from finetune.training.part import train_part
 
     arguments.check(config.train.trainer)
+    if config.launch.kind != "local":
+        from finetune.launching import supervisor
+
+        return supervisor.train(config, run)
+    return run_here(config, run)
+
+
+def run_here(config: Config, run: RunDir) -> list[Path]:
+    """Trains every part in this process, alone or as one rank of several; see `run`."""
+    from finetune.training.part import train_part
+
     return [path for part in run.parts(config.data.folds) for path in train_part(config, run, part)]

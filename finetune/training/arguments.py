@@ -7,6 +7,7 @@ from finetune import named
 from finetune.config import Config
 from finetune.errors import ConfigError
 from finetune.rundir import Json
+from finetune.training import ranks
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -98,11 +99,21 @@ def check(fields: Json) -> None:
         raise ConfigError("\n".join(problems))
 
 
-def training_arguments(config: Config, *, output_dir: str, bf16: bool, on_cpu: bool) -> "TrainingArguments":
+def training_arguments(
+    config: Config, *, output_dir: str, bf16: bool, on_cpu: bool, share: tuple[int, int], deepspeed: Json | None = None
+) -> "TrainingArguments":
     """The arguments of one training; logging, saving and validation are ours, so the library's are off.
 
     bf16 means autocast over fp32 master weights: a bf16 weight has 8 bits of mantissa, and an update of 1e-4 of its
     size would be rounded away. fp32 stays fp32 where the library's default would be a lower precision.
+
+    Args:
+        config: `train`, `seed` and `hardware.workers` are read.
+        output_dir: named to the library, which writes nothing there.
+        bf16: compute in it.
+        on_cpu: where the model is.
+        share: examples a forward pass and passes a step of this rank, from `ranks.share`.
+        deepspeed: its settings; None = ranks each hold everything.
 
     Raises:
         ConfigError: a field of `train.trainer` may not be set, or its value is refused by the library.
@@ -118,12 +129,14 @@ def training_arguments(config: Config, *, output_dir: str, bf16: bool, on_cpu: b
         **train.trainer,
         "output_dir": output_dir,
         "num_train_epochs": train.epochs,
-        "per_device_train_batch_size": train.batch_size,
-        "gradient_accumulation_steps": train.accumulate,
+        "per_device_train_batch_size": share[0],
+        "gradient_accumulation_steps": share[1],
         "learning_rate": train.learning_rate,
         "bf16": bf16,
         "fp16": False,
-        "use_cpu": on_cpu,
+        "use_cpu": on_cpu and deepspeed is None,  # accelerate takes "use the CPU" for "without DeepSpeed"
+        "ddp_backend": "gloo" if on_cpu and ranks.world() > 1 else None,
+        "deepspeed": deepspeed,
         "seed": config.seed,
         "data_seed": config.seed,
         "eval_strategy": "no",

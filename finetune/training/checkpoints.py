@@ -41,7 +41,7 @@ class State:
         trainer: fields of transformers' `TrainerState`.
         verdict: step, metric and log-probability of the best validation, empty before the first one.
         base: what the adapter sits on, as `finetune.json` says it.
-        generators: states of the random generators of torch, numpy and Python.
+        generators: of each rank, the states of the random generators of torch, numpy and Python.
     """
 
     step: int
@@ -52,7 +52,7 @@ class State:
     trainer: Json
     verdict: Json
     base: Json
-    generators: Json
+    generators: list[Json]
 
 
 def write(run: RunDir, folder: Path, state: State) -> Path:
@@ -101,6 +101,16 @@ def newest(folder: Path) -> tuple[Path, State] | None:
             continue
         return place, _read(place)
     return None
+
+
+def read(place: Path) -> tuple[Path, State]:
+    """A checkpoint that is known to be there, verified.
+
+    Raises:
+        IntegrityError: it is not what was written.
+    """
+    verify(place)
+    return place, _read(place)
 
 
 def verify(place: Path) -> None:
@@ -169,8 +179,8 @@ def _pickled(value: Any) -> bytes:
 
 
 def _read(place: Path) -> State:
-    def unpickled(name: str) -> Json:
-        value: Json = torch.load(place / name, map_location="cpu", weights_only=True)
+    def unpickled(name: str) -> Any:
+        value: Any = torch.load(place / name, map_location="cpu", weights_only=True)
         return value
 
     best = place / "best.safetensors"

@@ -1,25 +1,28 @@
 """Examples to batches: decode once, augment by a generator of the sample's own, encode."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
+import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from finetune import pixels
-from finetune.encoding import Encoder
+from finetune.encoding import IGNORED, Encoder
 from finetune.errors import DataError
-from finetune.example import Example
+from finetune.example import Example, ImageRef
 from finetune.training.augment import augment, generator
 from finetune.training.loss import Batch
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 CACHE_BYTES = 2**30
 """Decoded pixels kept in memory, of the examples seen first; the rest is decoded again each epoch."""
+
+GREY_SIDE = 64
+"""Pixels of the picture that only keeps a rank in step."""
 
 
 TEXT_BYTES = 2**28
@@ -38,9 +41,9 @@ class Pictures:
     def __init__(self, encoder: Encoder, root: Path, cache_bytes: int = CACHE_BYTES) -> None:
         """Starts empty."""
         self.encoder, self.root, self.left = encoder, root, cache_bytes
-        self._kept: OrderedDict[str, list[Image]] = OrderedDict()
+        self._kept: OrderedDict[str, list[Image.Image]] = OrderedDict()
 
-    def __call__(self, example: Example) -> list["Image"]:
+    def __call__(self, example: Example) -> list[Image.Image]:
         """The images of one example, in order.
 
         Raises:
@@ -61,8 +64,22 @@ class Pictures:
         return images
 
 
-class Examples(Dataset[tuple[Example, int]]):
-    """Examples by index, each with the epoch it is asked for in, which its augmentation depends on."""
+class Item(NamedTuple):
+    """One example of a batch.
+
+    Attributes:
+        example: what is encoded.
+        epoch: in which it is asked for; its augmentation depends on it.
+        counts: False where it only keeps a rank in step with the others, without weight.
+    """
+
+    example: Example
+    epoch: int
+    counts: bool = True
+
+
+class Examples(Dataset[Item]):
+    """Examples by index, each with the epoch it is asked for in; an index of -1 - i is example i without weight."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
         """Starts in epoch 0."""
@@ -73,9 +90,9 @@ class Examples(Dataset[tuple[Example, int]]):
         """Number of examples."""
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> tuple[Example, int]:
+    def __getitem__(self, index: int) -> Item:
         """The example and the present epoch."""
-        return self.examples[index], self.epoch
+        return Item(self.examples[index if index >= 0 else -1 - index], self.epoch, index >= 0)
 
 
 class Collator:
@@ -91,26 +108,54 @@ class Collator:
         augmentation: name of a set in `augment.AUGMENTATIONS`.
         seed: of the augmentation.
         pixels: False = leave them out; only without augmentation.
+        seeing: every batch has an image, if need be a grey one in a row without weight: where weights are divided among
+            ranks, one that never enters the vision tower would leave the others waiting in it for ever.
+        weights: label -> weight of its examples in the loss; others have 1.
     """
 
-    def __init__(self, encoder: Encoder, pictures: Pictures, augmentation: str, seed: int, pixels: bool = True) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        pictures: Pictures,
+        augmentation: str,
+        seed: int,
+        pixels: bool = True,
+        *,
+        seeing: bool = False,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
         """Stores the arguments."""
+        self.weights = weights or {}
         self.encoder, self.pictures = encoder, pictures
-        self.augmentation, self.seed, self.pixels = augmentation, seed, pixels
+        self.augmentation, self.seed, self.pixels, self.seeing = augmentation, seed, pixels, seeing
         self._texts: dict[str, dict[str, Tensor]] = {}
         self._left = TEXT_BYTES
 
-    def __call__(self, items: Sequence[tuple[Example, int]]) -> Batch:
-        """Encodes (example, epoch) pairs, right padded."""
-        examples = [example for example, _ in items]
-        if not self.pixels:
-            texts = [self._text(example) for example in examples]
-            return {**self.encoder.joined(texts), "ids": [example.id for example in examples], "shown": examples}
+    def __call__(self, items: Sequence[Item]) -> Batch:
+        """Encodes items, right padded."""
+        examples = [item.example for item in items]
+        if self.pixels:
+            batch: Batch = self._seen(examples, items)
+        else:
+            batch = {**self.encoder.joined([self._text(example) for example in examples]), "shown": examples}
+        counts = torch.tensor([item.counts for item in items] + [False] * (len(batch["labels"]) - len(items)))
+        batch["labels"] = batch["labels"].where(counts.unsqueeze(-1), torch.tensor(IGNORED))
+        if self.weights:
+            own = [self.weights.get(example.target, 1.0) for example in examples]
+            batch["weights"] = torch.tensor(own + [1.0] * (len(counts) - len(own)))
+        return {**batch, "ids": [item.example.id for item in items if item.counts]}
+
+    def _seen(self, examples: Sequence[Example], items: Sequence[Item]) -> Batch:
+        """Encodes examples with their images, and with a grey one where it has to be."""
         images = [
-            augment(self.augmentation, self.pictures(example), generator(self.seed, epoch, example.id))
-            for example, epoch in items
+            augment(self.augmentation, self.pictures(example), generator(self.seed, item.epoch, example.id))
+            for example, item in zip(examples, items, strict=True)
         ]
-        return {**self.encoder.supervised(examples, images), "ids": [example.id for example in examples]}
+        if not self.seeing or any(images):
+            return self.encoder.supervised(examples, images)
+        grey = Image.new("RGB", (GREY_SIDE, GREY_SIDE), (128, 128, 128))
+        blank = replace(examples[0], images=(ImageRef("grey"),))
+        return self.encoder.supervised([*examples, blank], [*images, [grey]])
 
     def _text(self, example: Example) -> dict[str, Tensor]:
         """One encoded example without its pixels, kept while memory allows."""

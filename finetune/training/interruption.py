@@ -3,7 +3,10 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+
+from finetune.training import ranks
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -11,14 +14,28 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Interruption:
     """Whether the run was asked to stop, and by what."""
 
-    def __init__(self) -> None:
-        """Nothing was asked yet."""
+    def __init__(self, file: Path | None = None) -> None:
+        """Nothing was asked yet.
+
+        Args:
+            file: asks to stop by being there; how ranks on any node are told.
+        """
         self.name: str | None = None
+        self.file = file
 
     @property
     def requested(self) -> bool:
         """True from the first signal on; further ones change nothing."""
         return self.name is not None
+
+    def agreed(self) -> bool:
+        """Whether any rank was asked to stop; all of them then stop after the same step."""
+        if self.file is not None and self.file.exists():
+            self.name = self.name or "a signal to the command that started it"
+        named = [name for name in ranks.gathered(self.name) if name is not None]
+        if named and self.name is None:
+            self.name = named[0]
+        return bool(named)
 
     @contextmanager
     def watch(self) -> Iterator["Interruption"]:

@@ -58,6 +58,25 @@ class Journal:
             handle.write(json.dumps(row, allow_nan=False) + "\n")
 
 
+class Unwritten(Journal):
+    """The record of a rank that writes nothing: the main one writes for all."""
+
+    def __init__(self) -> None:
+        """Opens nothing."""
+
+    def begin(self, total: int) -> None:
+        """Shows nothing."""
+
+    def step(self, row: Json) -> None:
+        """Writes nothing."""
+
+    def validation(self, row: Json) -> None:
+        """Writes nothing."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 def _until(path: Path, step: int) -> list[Json]:
     """The lines of a file up to a step; a last line that a kill left half-written is beyond it."""
     rows: list[Json] = []

@@ -3,7 +3,7 @@
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,8 @@ def lora_config(model: nn.Module, family: Family, method: MethodConfig, *, tied:
         r=method.rank,
         lora_alpha=method.alpha,  # type: ignore[arg-type]  # an int by its annotation, a factor by its use
         lora_dropout=method.dropout,
+        use_dora=method.variant == "dora",
+        use_rslora=method.variant == "rslora",
         # PEFT refuses an empty list, which is right where whole components train and nothing else
         target_modules=linear or DUMMY_TARGET_MODULES,
         modules_to_save=whole or None,
@@ -177,18 +179,38 @@ def restore(model: nn.Module, values: dict[str, Tensor]) -> None:
         KeyError: the snapshot is of another adapter; fingerprints keep that from happening.
     """
     parameters = dict(trainable(model))
-    if parameters.keys() != values.keys():
-        raise KeyError(f"snapshot and model differ in {sorted(parameters.keys() ^ values.keys())[:3]}")
+    require_same(parameters, values)
     with torch.no_grad():
         for name, value in values.items():
             parameters[name].copy_(value)
 
 
-def save_adapter(model: "PeftModel", loaded: Loaded, folder: Path, run: RunDir) -> list[Path]:
-    """Writes PEFT's files and `finetune.json` into a new folder that appears whole, and returns its files."""
+def require_same(parameters: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Refuses a snapshot of other parameters.
+
+    Raises:
+        KeyError: names the first that differ.
+    """
+    if parameters.keys() != values.keys():
+        raise KeyError(f"snapshot and model differ in {sorted(parameters.keys() ^ values.keys())[:3]}")
+
+
+def save_adapter(
+    model: "PeftModel", loaded: Loaded, folder: Path, run: RunDir, values: dict[str, Tensor] | None = None
+) -> list[Path]:
+    """Writes PEFT's files and `finetune.json` into a new folder that appears whole, and returns its files.
+
+    Args:
+        model: the adapted model.
+        loaded: its base.
+        folder: becomes the adapter.
+        run: for file modes.
+        values: a snapshot to be written; None = what is in the model.
+    """
     partial = folder.with_name(f".{folder.name}.partial")
     _remove(partial)
-    model.save_pretrained(str(run.make(partial)), save_embedding_layers=False)
+    state = _saved(model, snapshot(model) if values is None else values)
+    model.save_pretrained(str(run.make(partial)), save_embedding_layers=False, state_dict=state)
     (partial / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; the export stage writes a real one
     _portable(partial / "adapter_config.json", run)
     run.write_json(partial / RECORD, record(loaded))
@@ -197,6 +219,15 @@ def save_adapter(model: "PeftModel", loaded: Loaded, folder: Path, run: RunDir) 
     _remove(folder)
     partial.rename(folder)
     return sorted(folder.iterdir())
+
+
+def _saved(model: nn.Module, values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What PEFT picks its files from: the model's state with a snapshot in it, shared parameters under each name."""
+    names = {id(parameter): name for name, parameter in trainable(model)}
+    every = model.named_parameters(remove_duplicate=False)
+    return model.state_dict() | {
+        name: values[names[id(parameter)]] for name, parameter in every if id(parameter) in names
+    }
 
 
 def _portable(path: Path, run: RunDir) -> None:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,21 +20,29 @@ def answer_loss(model: Any, batch: Batch, tokens: Tensor | float) -> Tensor:
         model: forward takes the batch without its labels, and `logits_to_keep` as positions `[kept]`.
         batch: `input_ids`, `attention_mask`, `labels` `[batch, tokens]`, and either pixels or `mm_encoder_outputs`, the
             features of a frozen vision tower as `get_image_features` returns them; both go through one forward.
+            `weights` `[batch]`, where there are any, multiply the losses of each row.
         tokens: number of labelled tokens in the optimiser step.
 
     Returns:
         A scalar, fp32.
     """
     labels = batch["labels"][:, 1:]
-    kept = (labels != IGNORED).any(dim=0).nonzero().squeeze(-1)
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    wanted = (labels != IGNORED).any(dim=0)
+    wanted[-1] |= ~wanted.any()  # a batch without weight still goes through the output layer, as the other ranks do
+    kept = wanted.nonzero().squeeze(-1)
+    inputs = {name: value for name, value in batch.items() if name not in ("labels", "weights")}
     logits = model(**inputs, logits_to_keep=kept, use_cache=False).logits
-    losses = functional.cross_entropy(
-        logits.flatten(0, 1).float(), labels[:, kept].flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-    return losses / tokens
+    flat, gold = logits.flatten(0, 1).float(), labels[:, kept]
+    if "weights" not in batch:
+        return functional.cross_entropy(flat, gold.flatten(), ignore_index=IGNORED, reduction="sum") / tokens
+    losses = functional.cross_entropy(flat, gold.flatten(), ignore_index=IGNORED, reduction="none")
+    return (losses.view_as(gold) * batch["weights"].unsqueeze(-1)).sum() / tokens
 
 
-def count_labels(batches: list[Batch]) -> int:
-    """Labelled tokens of the batches of one optimiser step; the first position predicts nothing."""
-    return int(sum(torch.count_nonzero(batch["labels"][:, 1:] != IGNORED) for batch in batches))
+def count_labels(batches: list[Batch]) -> float:
+    """Labelled tokens of the batches of one optimiser step, each with the weight of its row.
+
+    The first position predicts nothing.
+    """
+    counts = ((batch, (batch["labels"][:, 1:] != IGNORED).sum(dim=1)) for batch in batches)
+    return float(sum((count * batch.get("weights", 1)).sum() for batch, count in counts))

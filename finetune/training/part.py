@@ -1,7 +1,9 @@
 """The training of one part: load, check, adapt, continue or begin, keep the best state, save it."""
 
+import io
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +15,10 @@ from finetune.example import Example
 from finetune.features import cache
 from finetune.models import Loaded
 from finetune.rundir import Part, RunDir, read_json
-from finetune.training import checkpoints, journal, lora, preflight
+from finetune.training import checkpoints, journal, lora, memory, preflight, ranks, zero
 from finetune.training.arguments import training_arguments
 from finetune.training.checkpoints import State
-from finetune.training.collator import Collator, Examples, Pictures
+from finetune.training.collator import Collator, Examples, Item, Pictures
 from finetune.training.frozen import without_graph
 from finetune.training.interruption import Interruption
 from finetune.training.sft import AnswerTrainer
@@ -24,6 +26,7 @@ from finetune.training.validation import Validator
 
 if TYPE_CHECKING:
     from peft import PeftModel
+    from transformers import TrainingArguments
 
 SHOWN = 4
 """Examples whose supervised text is printed before step 1."""
@@ -47,23 +50,20 @@ def train_part(config: Config, run: RunDir, part: Part) -> list[Path]:
     lengths = _check(part, loaded, pictures, examples, held_out)
     answers = [len(encoder.answer_ids(example, example.target)) for example in examples]
     model = _adapted(config, run, part, loaded)
-    tokens = preflight.image_tokens(encoder, [*examples, *held_out], pictures.root)
-    features = cache.opened(config, run, loaded, model, encoder, training=True, tokens=tokens)
+    arguments = _arguments(config, part, loaded)
+    features = _features(config, run, loaded, model, pictures, [*examples, *held_out])
+    collator = _collator(config, pictures, examples, features)
+    _estimate(config, loaded, model, collator, features, examples[lengths.index(max(lengths[: len(examples)]))])
     found = _checkpoint(run, part, loaded)
-    with Interruption().watch() as interruption:
+    with Interruption(run.stop_file).watch() as interruption:
         trainer = AnswerTrainer(
             model,
-            training_arguments(
-                config,
-                output_dir=str(run.make(part.checkpoints)),
-                bf16=_in_bf16(config, loaded),
-                on_cpu=loaded.device.type == "cpu",
-            ),
+            arguments,
             loaded=loaded,
             train=config.train,
             examples=Examples(examples),
-            collator=Collator(encoder, pictures, config.train.augment, config.seed, pixels=features is None),
-            journal=journal.Journal(run, part.train, found[1].step if found else 0),
+            collator=collator,
+            journal=_journal(run, part, found),
             validator=_validator(config, run, pictures, held_out, features),
             features=features,
             lengths=[whole - own for whole, own in zip(lengths, answers, strict=False)],
@@ -78,9 +78,67 @@ def train_part(config: Config, run: RunDir, part: Part) -> list[Path]:
             f"stopped by {interruption.name} after step {done} of {total}; the state is saved and the same command "
             "continues."
         )
-    trainer.keep_best()
-    files = lora.save_adapter(model, loaded, part.adapter, run)
+    values = trainer.kept()
+    if not ranks.is_main():
+        return []
+    if trainer.given_up:
+        best, after = trainer.verdict["step"], config.train.patience
+        print(f"stopped: nothing better than step {best} in {after} validations", file=sys.stderr)
+    files = lora.save_adapter(model, loaded, part.adapter, run, values)
     return [*files, _table(part), part.train / journal.LOG, part.train / journal.VALIDATION]
+
+
+def _features(
+    config: Config, run: RunDir, loaded: Loaded, model: "PeftModel", pictures: Pictures, examples: Sequence[Example]
+) -> cache.FeatureCache | None:
+    """The cache of features; none where the tower itself is divided, for then all ranks must enter it together."""
+    if ranks.world() > 1 and zero.divides_weights(config.hardware.deepspeed):
+        return None
+    tokens = preflight.image_tokens(pictures.encoder, examples, pictures.root)
+    with nullcontext() if ranks.is_main() else redirect_stderr(io.StringIO()):
+        return cache.opened(config, run, loaded, model, pictures.encoder, training=True, tokens=tokens)
+
+
+def _collator(
+    config: Config, pictures: Pictures, examples: Sequence[Example], features: cache.FeatureCache | None
+) -> Collator:
+    return Collator(
+        pictures.encoder,
+        pictures,
+        config.train.augment,
+        config.seed,
+        pixels=features is None,
+        seeing=ranks.world() > 1 and any(example.images for example in examples),
+        weights=config.train.class_weights,
+    )
+
+
+def _estimate(
+    config: Config,
+    loaded: Loaded,
+    model: "PeftModel",
+    collator: Collator,
+    features: cache.FeatureCache | None,
+    longest: Example,
+) -> None:
+    """Says how much memory the training will take, before it takes it."""
+    if not ranks.is_main():
+        return
+    batch = collator([Item(longest, 0)])
+    batch.pop("ids")
+    if features is not None:
+        batch = features.feed(batch, [collator.pictures(example) for example in batch.pop("shown")])
+    size, _ = ranks.share(config.train.batch_size, config.train.accumulate, ranks.world())
+    told = memory.estimate(
+        model,
+        batch,
+        batch_size=size,
+        device=loaded.device,
+        trainer=config.train.trainer,
+        bf16=models.precision(config, loaded.device) == "bf16",
+        shards=zero.shards(config.hardware.deepspeed, ranks.world()),
+    )
+    print(told.told(), file=sys.stderr)
 
 
 def _in_bf16(config: Config, loaded: Loaded) -> bool:
@@ -88,8 +146,32 @@ def _in_bf16(config: Config, loaded: Loaded) -> bool:
     chosen = models.precision(config, loaded.device)
     emulated = chosen == "bf16" and loaded.device.type == "cpu" and not cpu.multiplies_bf16()
     hint = " (this CPU has no instructions for it; train.precision=auto is about ten times as fast)" if emulated else ""
-    print(f"precision: {chosen}{hint}", file=sys.stderr)
+    if ranks.is_main():
+        print(f"precision: {chosen}{hint}", file=sys.stderr)
     return chosen == "bf16"
+
+
+def _arguments(config: Config, part: Part, loaded: Loaded) -> "TrainingArguments":
+    """The library's arguments; the ranks of a job meet when they are made."""
+    settings = zero.settings(config.hardware.deepspeed) if ranks.world() > 1 else None
+    made = training_arguments(
+        config,
+        output_dir=str(part.checkpoints),
+        bf16=_in_bf16(config, loaded),
+        on_cpu=loaded.device.type == "cpu",
+        share=ranks.share(config.train.batch_size, config.train.accumulate, ranks.world()),
+        deepspeed=settings,
+    )
+    if settings:
+        zero.count_ranks(made)
+    return made
+
+
+def _journal(run: RunDir, part: Part, found: tuple[Path, State] | None) -> journal.Journal:
+    if not ranks.is_main():
+        return journal.Unwritten()
+    run.make(part.checkpoints)
+    return journal.Journal(run, part.train, found[1].step if found else 0)
 
 
 def _table(part: Part) -> Path:
@@ -102,9 +184,10 @@ def _check(
     """Finds what would fail after hours, and shows what will be learned; returns the tokens of each example."""
     encoder = pictures.encoder
     lengths = preflight.check_lengths(encoder, [*examples, *held_out], pictures.root, loaded.model)
-    told = f"{len(examples)} examples, {len(held_out)} for validation, of at most {max(lengths)} tokens"
-    print(f"{part.name or 'train'}: {told}", file=sys.stderr)
-    preflight.show_supervision(encoder, examples[:SHOWN], pictures)
+    if ranks.is_main():
+        told = f"{len(examples)} examples, {len(held_out)} for validation, of at most {max(lengths)} tokens"
+        print(f"{part.name or 'train'}: {told}", file=sys.stderr)
+        preflight.show_supervision(encoder, examples[:SHOWN], pictures)
     return lengths
 
 
@@ -112,9 +195,10 @@ def _adapted(config: Config, run: RunDir, part: Part, loaded: Loaded) -> "PeftMo
     """Wraps the model and writes down, and shows, what of it will train."""
     model = lora.adapt(loaded, config)
     without_graph(loaded.model, loaded.family)
-    rows = lora.table(model, loaded.family)
-    lora.show(rows)
-    run.write_json(_table(part), rows)
+    if ranks.is_main():
+        rows = lora.table(model, loaded.family)
+        lora.show(rows)
+        run.write_json(_table(part), rows)
     return model
 
 
@@ -128,15 +212,19 @@ def _validator(
 
 def _checkpoint(run: RunDir, part: Part, loaded: Loaded) -> tuple[Path, State] | None:
     """The checkpoint to continue from, noted in `run.json`; one of other weights is refused."""
-    found = checkpoints.newest(part.checkpoints)
-    if found is None:
+    # The main rank looks first, for it sets broken ones aside; what it found is what all continue from.
+    found = checkpoints.newest(part.checkpoints) if ranks.is_main() else None
+    place = ranks.from_main(found[0] if found else None)
+    if place is None:
         return None
+    found = found or checkpoints.read(place)
     state, base = found[1], models.record(loaded)
     if state.base != base:
         raise IntegrityError(
             f"{found[0]} was trained on {state.base}, but the model is {base}: the weights or the processor changed. "
             "Bring them back, or give this training another run.dir."
         )
-    run.update_status(resumed_from_step=state.step)
-    print(f"continuing from the checkpoint of step {state.step}", file=sys.stderr)
+    if ranks.is_main():
+        run.update_status(resumed_from_step=state.step)
+        print(f"continuing from the checkpoint of step {state.step}", file=sys.stderr)
     return found

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -34,29 +35,61 @@ def _balanced(classes: Sequence[str], random: np.random.Generator) -> list[int]:
     return [drawn[place] for place in random.permutation(len(drawn))]
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one rank does of every optimiser step; see `ranks.share`.
+
+    Attributes:
+        rank: this rank.
+        world: number of ranks.
+        batch_size: examples a forward pass of one rank.
+        passes: forward passes of one rank an optimiser step.
+        whole: examples a forward pass of one rank alone, `train.batch_size`, by which lengths are grouped.
+    """
+
+    rank: int = 0
+    world: int = 1
+    batch_size: int = 1
+    passes: int = 1
+    whole: int = 0
+
+
 def batches(
     size: int,
-    batch_size: int,
+    share: Share,
     seed: int,
     epoch: int,
     shuffle: bool,
-    rank: int = 0,
-    world: int = 1,
     classes: Sequence[str] | None = None,
     lengths: Sequence[int] | None = None,
 ) -> list[list[int]]:
-    """The batches of one rank in one epoch; batch `i` of the list is step `i`.
+    """The batches of one rank in one epoch; a pure function of its arguments.
 
-    Batches are dealt out to ranks in turn, so that two ranks see at one step what one rank sees at two. Every example
-    occurs once; with several ranks the last round is filled up from the epoch's beginning, so that all ranks run the
-    same number of steps. With `lengths` (one an example) those of like length come together where padding would cost.
+    The examples of an optimiser step are the same whatever the number of ranks. They are dealt out by length, longest
+    first and in turning order, so that the ranks of one pass have about as many vision tokens each. All ranks run the
+    same number of passes: where the last step of an epoch leaves nothing for a rank, it gets an example without weight,
+    which is -1 - index. With `lengths` (one an example) those of like length come together where padding would cost.
     """
     indices = order(size, seed, epoch, shuffle, classes)
     if shuffle and lengths is not None:
-        indices = grouped(indices, lengths, batch_size, np.random.default_rng([seed, epoch, 1]))
-    dealt = [indices[start : start + batch_size] for start in range(0, size, batch_size)]
-    rounds = math.ceil(len(dealt) / world)
-    return [dealt[(world * turn + rank) % len(dealt)] for turn in range(rounds)]
+        indices = grouped(indices, lengths, share.whole or share.batch_size, np.random.default_rng([seed, epoch, 1]))
+    step, round_ = share.batch_size * share.passes * share.world, share.batch_size * share.world
+    found = []
+    for start in range(0, size, step):
+        chunk = indices[start : start + step]
+        if share.world > 1 and lengths is not None:
+            chunk = sorted(chunk, key=lambda index: -lengths[index])
+        for first in range(0, len(chunk), round_):
+            members = chunk[first : first + round_]
+            mine = [member for place, member in enumerate(members) if _turn(place, share.world) == share.rank]
+            found.append(mine or [-1 - members[-1]])
+    return found
+
+
+def _turn(place: int, world: int) -> int:
+    """Who gets the example at `place`: 0 1 2 2 1 0 0 1 2 ... for three ranks."""
+    lap, rest = divmod(place, world)
+    return rest if lap % 2 == 0 else world - 1 - rest
 
 
 class BatchSampler(Sampler[list[int]]):
@@ -65,25 +98,24 @@ class BatchSampler(Sampler[list[int]]):
     def __init__(
         self,
         size: int,
-        batch_size: int,
+        share: Share,
         seed: int,
         shuffle: bool,
-        rank: int = 0,
-        world: int = 1,
         classes: Sequence[str] | None = None,
         lengths: Sequence[int] | None = None,
     ) -> None:
         """Stores the arguments of `batches`."""
-        self.size, self.batch_size, self.seed = size, batch_size, seed
-        self.shuffle, self.rank, self.world = shuffle, rank, world
+        self.size, self.share, self.seed, self.shuffle = size, share, seed, shuffle
         self.classes, self.lengths = classes, lengths
         self.epoch = 0
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yields the batches of the present epoch."""
-        drawn = self.size, self.batch_size, self.seed, self.epoch, self.shuffle
-        yield from batches(*drawn, self.rank, self.world, self.classes, self.lengths)
+        drawn = self.size, self.share, self.seed, self.epoch, self.shuffle
+        yield from batches(*drawn, self.classes, self.lengths)
 
     def __len__(self) -> int:
         """Batches a pass."""
-        return math.ceil(math.ceil(self.size / self.batch_size) / self.world)
+        round_ = self.share.batch_size * self.share.world
+        whole, rest = divmod(self.size, round_ * self.share.passes)
+        return whole * self.share.passes + math.ceil(rest / round_)

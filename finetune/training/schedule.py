@@ -29,7 +29,7 @@ class Schedule(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Sets the flags that the trainer acts on: log, then validate, then save, then stop."""
         train, last = self.trainer.settings, state.global_step >= state.max_steps
-        stop = self.trainer.interruption.requested
+        stop = self.trainer.interruption.agreed()
         control.should_log = True
         control.should_evaluate = self._due(train.validate, state, last)
         control.should_save = stop or self._due(train.checkpoint, state, last)

@@ -5,7 +5,6 @@ Not TRL's SFTTrainer: everything that it adds is replaced here, and what remaine
 
 import dataclasses
 import math
-import resource
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,28 +13,31 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, TrainingArguments
 
 from finetune.config import TrainConfig
 from finetune.errors import DataError
 from finetune.features.cache import FeatureCache
 from finetune.models import Loaded, record
 from finetune.rundir import Json, RunDir
-from finetune.training import checkpoints, lora
+from finetune.training import checkpoints, lora, ranks
 from finetune.training.checkpoints import State
 from finetune.training.collator import Collator, Examples
 from finetune.training.interruption import Interruption, ignore_in_worker
 from finetune.training.journal import Journal
 from finetune.training.loss import Batch, answer_loss, count_labels
-from finetune.training.sampler import BatchSampler
+from finetune.training.memory import peak_mib
+from finetune.training.resuming import ResumingTrainer
+from finetune.training.sampler import BatchSampler, Share
 from finetune.training.schedule import Schedule
+from finetune.training.trained import Divided, Trained
 from finetune.training.validation import Validator, Verdict
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 
-class AnswerTrainer(Trainer):
+class AnswerTrainer(ResumingTrainer):
     """One training of one part.
 
     Args:
@@ -78,16 +80,15 @@ class AnswerTrainer(Trainer):
         self.interruption, self.folder, self.run_dir = interruption, folder, run
         self.features, self.pictures = features, collator.pictures
         self.adapted: PeftModel = model
+        self.trained = Trained(model)
         self.examples = examples
         self.best: dict[str, Tensor] | None = None
         self.verdict: Json = {}
         self.sampler = BatchSampler(
             len(examples),
-            train.batch_size,
+            self._share(args, train),
             args.seed,
             train.shuffle,
-            rank=args.process_index,
-            world=args.world_size,
             classes=[example.target for example in examples.examples] if train.balance else None,
             lengths=lengths,
         )
@@ -97,14 +98,29 @@ class AnswerTrainer(Trainer):
         super().__init__(model, args, collator, examples, callbacks=[Schedule(self)])
         self.remove_callback(PrinterCallback)
 
+    @staticmethod
+    def _share(args: TrainingArguments, train: TrainConfig) -> Share:
+        size, passes = args.per_device_train_batch_size, args.gradient_accumulation_steps
+        return Share(ranks.rank(), ranks.world(), size, passes, whole=train.batch_size)
+
     @property
     def steps_an_epoch(self) -> int:
         """Optimiser steps of one pass."""
         return math.ceil(len(self.sampler) / self.args.gradient_accumulation_steps)
 
+    @property
+    def given_up(self) -> bool:
+        """Whether as many validations as `train.patience` in a row have found nothing better."""
+        patience = self.settings.patience
+        return patience is not None and self.verdict.get("waited", 0) >= patience
+
     def run_from(self, found: tuple[Path, State] | None) -> None:
         """Trains to the end, or until interrupted, from a checkpoint or from the start."""
         place, self._resumed = found or (None, None)
+        if self._resumed is not None:
+            self.best, self.verdict = self._resumed.best, self._resumed.verdict
+        if self.given_up:  # before it was interrupted: nothing is left but to save
+            return
         try:
             self.train(resume_from_checkpoint=str(place) if place else None)
         finally:
@@ -150,7 +166,8 @@ class AnswerTrainer(Trainer):
             DataError: the loss is not finite.
         """
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
-        self._require_finite(bool(torch.isfinite(loss)), "loss")
+        if ranks.world() == 1:  # of several ranks all stop together, in `log`, where each knows the loss of all
+            self._require_finite(bool(torch.isfinite(loss)), "loss", self.state.global_step + 1)
         return loss
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
@@ -160,6 +177,8 @@ class AnswerTrainer(Trainer):
             groups = lora.parameter_groups(
                 self.adapted, self.loaded.family, self.settings, weight_decay=self.args.weight_decay
             )
+            if self.is_deepspeed_enabled:
+                self.trained = Divided(self.adapted, [list(group["params"]) for group in groups])
             self.optimizer = cls(groups, **options)
         return self.optimizer
 
@@ -184,7 +203,8 @@ class AnswerTrainer(Trainer):
         """
         if "loss" not in logs:
             return
-        self._require_finite(math.isfinite(logs["grad_norm"]), "gradient")
+        self._require_finite(math.isfinite(logs["loss"]), "loss", self.state.global_step)
+        self._require_finite(math.isfinite(logs["grad_norm"]), "gradient", self.state.global_step)
         moment = time.perf_counter()
         self.journal.step(
             {
@@ -193,8 +213,8 @@ class AnswerTrainer(Trainer):
                 "loss": logs["loss"],
                 "learning_rate": logs["learning_rate"],
                 "grad_norm": logs["grad_norm"],
-                "samples_per_s": round(len(self._ids) / (moment - self._last), 3),
-                "peak_memory_mib": round(_peak_mib(self.args.device), 1),
+                "samples_per_s": round(len(self._ids) * ranks.world() / (moment - self._last), 3),
+                "peak_memory_mib": round(peak_mib(self.args.device), 1),
             }
         )
         self._last = moment
@@ -204,10 +224,13 @@ class AnswerTrainer(Trainer):
         self.control.should_evaluate = False
         if self.validator is None:
             return {}
-        result, step = self.validator(self.adapted), self.state.global_step
+        result, step = ranks.from_main(self.validator(self.adapted)), self.state.global_step
         better = not self.verdict or result > Verdict(self.verdict["value"], self.verdict["log_probability"])
         if better:
-            self.verdict, self.best = {"step": step, **dataclasses.asdict(result)}, lora.snapshot(self.adapted)
+            self.verdict, self.best = {"step": step, **dataclasses.asdict(result)}, self.trained.snapshot()
+        self.verdict["waited"] = 0 if better else self.verdict["waited"] + 1
+        if self.given_up:
+            self.control.should_training_stop = self.control.should_save = True
         row = {"step": step, "epoch": round(float(self.state.epoch or 0), 6), "metric": self.validator.metric}
         self.journal.validation(
             {**row, **dataclasses.asdict(result), "n": len(self.validator.examples), "best": better}
@@ -215,15 +238,15 @@ class AnswerTrainer(Trainer):
         self._last = time.perf_counter()
         return {}
 
-    def keep_best(self) -> None:
-        """Puts the best validated state into the model; the last one where nothing was validated.
+    def kept(self) -> dict[str, Tensor]:
+        """The best validated state; the last one where nothing was validated.
 
         Raises:
             DataError: a weight is not finite.
         """
-        if self.best is not None:
-            lora.restore(self.adapted, self.best)
-        self._require_finite_weights(lora.snapshot(self.adapted))
+        values = self.trained.snapshot() if self.best is None else self.best
+        self._require_finite_weights(values)
+        return values
 
     def start_clock(self) -> None:
         """Begins the time of the next step."""
@@ -231,66 +254,32 @@ class AnswerTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Writes a checkpoint of ours in place of the library's."""
-        weights = lora.snapshot(self.adapted)
+        weights = self.trained.snapshot()
         self._require_finite_weights(weights)
         state = State(
             step=self.state.global_step,
             weights=weights,
             best=self.best,
-            optimiser=self._optimiser().state_dict(),
+            optimiser=self.trained.optimiser(self._optimiser(), self.state.global_step),
             scheduler=self._scheduler().state_dict(),
             trainer={**dataclasses.asdict(self.state), "log_history": [], "stateful_callbacks": {}},
             verdict=self.verdict,
             base=record(self.loaded),
-            generators=checkpoints.generator_states(),
+            generators=ranks.gathered(checkpoints.generator_states()),
         )
-        checkpoints.write(self.run_dir, self.folder, state)
+        if ranks.is_main():
+            checkpoints.write(self.run_dir, self.folder, state)
         self._last = time.perf_counter()
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        state = self._state()
-        lora.restore(self.adapted, state.weights)
-        self.best, self.verdict = state.best, state.verdict
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            self._optimiser().load_state_dict(self._state().optimiser)
-            self._scheduler().load_state_dict(self._state().scheduler)
-
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            checkpoints.restore_generators(self._state().generators)
-
-    def _load_scaler(self, checkpoint: str | None) -> None:
-        """There is none: fp16 is refused."""
-
-    def _state(self) -> State:
-        assert self._resumed is not None, "resuming starts in run_from"
-        return self._resumed
-
-    def _optimiser(self) -> torch.optim.Optimizer:
-        assert self.optimizer is not None, "made when training begins"
-        return self.optimizer
-
-    def _scheduler(self) -> torch.optim.lr_scheduler.LRScheduler:
-        assert self.lr_scheduler is not None, "made when training begins"
-        return self.lr_scheduler
-
-    def _require_finite(self, finite: bool, what: str) -> None:
+    def _require_finite(self, finite: bool, what: str, step: int) -> None:
         if not finite:
-            step = self.state.global_step + (what == "loss")
+            ids = ", ".join(name for names in ranks.gathered(self._ids) for name in names)
             raise DataError(
-                f"the {what} of step {step} is not finite; its examples: {', '.join(self._ids)}. Nothing of it was "
+                f"the {what} of step {step} is not finite; its examples: {ids}. Nothing of it was "
                 "saved. Look at these examples, or lower train.learning_rate; the same command continues from the last "
                 "checkpoint."
             )
 
     def _require_finite_weights(self, weights: dict[str, Tensor]) -> None:
         broken = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
-        self._require_finite(not broken, f"weight {broken[0]}" if broken else "weights")
-
-
-def _peak_mib(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        self._require_finite(not broken, f"weight {broken[0]}" if broken else "weights", self.state.global_step)

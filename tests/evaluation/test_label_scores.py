@@ -96,9 +96,9 @@ def test_ties_go_to_the_sum():
 def test_the_share_of_labels_is_put_back():
     """Trained on even shares, 90 % good in the data: by Bayes' rule 0.5 becomes 0.9."""
     train = [micro.example(i, "good" if i % 10 else "bad") for i in range(100)]
-    prior = label_scores.shift(train, ("good", "bad", "never"))
+    prior = label_scores.shift(train, ("good", "bad", "never"), True, {})
     assert prior == {"good": pytest.approx(1.8), "bad": pytest.approx(0.2)}
     found = label_scores.undone(prior, {"good": 0.5, "bad": 0.5})
     assert found == {"good": pytest.approx(0.9), "bad": pytest.approx(0.1)}
     assert label_scores.undone(None, {"good": 0.5, "bad": 0.5}) == {"good": 0.5, "bad": 0.5}
-    assert label_scores.shift([], ("good",)) is None
+    assert label_scores.shift([], ("good",), True, {}) is None

@@ -37,7 +37,7 @@ def test_every_listed_field_exists():
 
 def test_what_is_set_arrives_and_what_is_ours_stays(tmp_path):
     config = Config(seed=4, train=TrainConfig(accumulate=3, trainer={"weight_decay": 0.25, "max_grad_norm": 0.5}))
-    made = arguments.training_arguments(config, output_dir=str(tmp_path), bf16=False, on_cpu=True)
+    made = arguments.training_arguments(config, output_dir=str(tmp_path), bf16=False, on_cpu=True, share=(8, 3))
     assert (made.weight_decay, made.max_grad_norm) == (0.25, 0.5)
     assert (made.gradient_accumulation_steps, made.seed) == (3, 4)
     assert made.report_to == []
@@ -47,4 +47,4 @@ def test_what_is_set_arrives_and_what_is_ours_stays(tmp_path):
 def test_a_value_that_the_library_refuses_is_a_config_error(tmp_path):
     config = Config(train=TrainConfig(trainer={"lr_scheduler_type": "zigzag"}))
     with pytest.raises(ConfigError, match=r"train.trainer: transformers refuses the values: .*zigzag"):
-        arguments.training_arguments(config, output_dir=str(tmp_path), bf16=False, on_cpu=True)
+        arguments.training_arguments(config, output_dir=str(tmp_path), bf16=False, on_cpu=True, share=(8, 3))

@@ -28,7 +28,7 @@ def state(step, best=False):
         trainer={"global_step": step},
         verdict={"step": 1, "value": 0.5, "log_probability": -1.0} if best else {},
         base={"base_sha256": "x"},
-        generators=checkpoints.generator_states(),
+        generators=[checkpoints.generator_states()],
     )
 
 

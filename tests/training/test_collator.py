@@ -4,7 +4,7 @@ from training import micro
 
 from finetune.encoding import Encoder
 from finetune.errors import DataError
-from finetune.training.collator import Collator, Examples, Pictures
+from finetune.training.collator import Collator, Examples, Item, Pictures
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def root(tmp_path):
 def test_pixels_are_those_of_a_fresh_decode(encoder, root):
     """Shrinking while decoding changes nothing that the model sees."""
     example = micro.example(1)
-    ours = Collator(encoder, Pictures(encoder, root), "none", seed=0)([(example, 0)])
+    ours = Collator(encoder, Pictures(encoder, root), "none", seed=0)([Item(example, 0)])
     plain = encoder.supervised([example], [[micro.picture(1, (50, 70))]])
     assert all(np.array_equal(ours[name], plain[name]) for name in plain)
     assert ours["ids"] == ["e1"]
@@ -39,7 +39,7 @@ def test_an_image_is_decoded_once_while_memory_allows(encoder, root):
 
 def test_augmentation_depends_on_the_epoch(encoder, root):
     collator = Collator(encoder, Pictures(encoder, root), "inspection", seed=0)
-    first, again, later = (collator([(micro.example(1), epoch)])["pixel_values"].numpy() for epoch in (0, 0, 1))
+    first, again, later = (collator([Item(micro.example(1), epoch)])["pixel_values"].numpy() for epoch in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, later)
 
@@ -47,7 +47,7 @@ def test_augmentation_depends_on_the_epoch(encoder, root):
 def test_examples_carry_their_epoch():
     examples = Examples([micro.example(0), micro.example(1)])
     examples.epoch = 4
-    assert examples[1] == (micro.example(1), 4)
+    assert examples[1] == (micro.example(1), 4, True)
     assert len(examples) == 2
 
 

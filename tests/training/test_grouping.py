@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune.training.grouping import grouped, waste
-from finetune.training.sampler import BatchSampler, batches
+from finetune.training.sampler import BatchSampler, Share, batches
 
 
 def test_waste_by_hand():
@@ -37,17 +37,18 @@ def test_nothing_is_lost_and_padding_never_grows_much(lengths, batch_size, seed)
 
 def test_the_sampler_groups_by_epoch_and_only_where_it_shuffles():
     lengths = [10, 200] * 10
-    sampler = BatchSampler(20, 2, seed=1, shuffle=True, lengths=lengths)
+    sampler = BatchSampler(20, Share(batch_size=2), seed=1, shuffle=True, lengths=lengths)
     first = list(sampler)
     assert all(lengths[a] == lengths[b] for a, b in first)
     assert sorted(index for batch in first for index in batch) == list(range(20))
     sampler.epoch = 1
     assert list(sampler) != first
-    assert batches(20, 2, 1, 0, shuffle=False, lengths=lengths) == [[at, at + 1] for at in range(0, 20, 2)]
+    assert batches(20, Share(batch_size=2), 1, 0, shuffle=False, lengths=lengths) == [[at, at + 1] for at in range(0, 20, 2)]
 
 
 def test_two_ranks_see_the_batches_of_one():
     lengths = [10, 200] * 8
-    one = batches(16, 2, seed=5, epoch=1, shuffle=True, lengths=lengths)
-    two = [batches(16, 2, seed=5, epoch=1, shuffle=True, rank=rank, world=2, lengths=lengths) for rank in (0, 1)]
-    assert [batch for step in zip(*two, strict=True) for batch in step] == one
+    one = batches(16, Share(batch_size=4), seed=5, epoch=1, shuffle=True, lengths=lengths)
+    shares = [Share(rank, 2, 2, 1, whole=4) for rank in (0, 1)]
+    two = [batches(16, share, seed=5, epoch=1, shuffle=True, lengths=lengths) for share in shares]
+    assert [sorted(mine + other) for mine, other in zip(*two, strict=True)] == [sorted(batch) for batch in one]

@@ -1,0 +1,1 @@
+"""Templates of jobs, as package data."""
