@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     """Runs one command and returns its exit code; a user's error is printed as one paragraph."""
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns that no native code was fetched: our choice
     try:
-        _dispatch(arguments)
+        return _dispatch(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _dispatch(arguments: list[str]) -> None:
+def _dispatch(arguments: list[str]) -> int:
     asks_help = bool({"--help", "-h"} & set(arguments))
     if not arguments:
         print(_intro())
@@ -65,8 +65,13 @@ def _dispatch(arguments: list[str]) -> None:
         _verb(arguments[0], arguments[1:], asks_help)
     elif asks_help:
         print(_help())
+    elif arguments[0] in ("-m", "--multirun"):
+        from finetune import sweep
+
+        return sweep.run(arguments[1:])
     else:
         _run(arguments)
+    return 0
 
 
 def _verb(verb: str, rest: list[str], asks_help: bool) -> None:
@@ -149,6 +154,7 @@ def _help() -> str:
 
     blocks = [_intro(), "\nVerbs:"]
     blocks += [f"  python -m finetune {line}" for line in VERBS.values()]
+    blocks += ["\nA sweep: python -m finetune -m recipe=NAME KEY=A,B ...: one run for each combination, and a table"]
     for group, options in groups().items():
         blocks.append(f"\nGroup {group}=OPTION")
         blocks += [f"  {name:<16} {headline(file)}" for name, file in options.items()]

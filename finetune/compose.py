@@ -5,11 +5,10 @@ converted strictly, so that every mistake is reported at once and keys inside di
 """
 
 import dataclasses
+import itertools
 import math
-import os
 import re
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,10 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from finetune import named
+from finetune.bundled import bundled as bundled
+from finetune.bundled import groups as groups
+from finetune.bundled import headline as headline
+from finetune.bundled import recipes as recipes
 from finetune.config import Config, identity
 from finetune.convert import convert, dotted_keys, unknown_key
 from finetune.crosscheck import problems
@@ -33,41 +36,12 @@ from finetune.rundir import canonical_digest
 Tree = dict[str, Any]
 
 # Sections that may change between calls on one run, so the default run directory does not depend on them.
-VOLATILE = ("run", "stages", "network", "hardware", "launch", "evaluate", "baseline", "report")
+VOLATILE = ("run", "stages", "network", "hardware", "launch", "evaluate", "baseline", "report", "tracking")
 
 # Shapes of well-known credentials: Hydra would write them to disk with the overrides.
 SECRET = re.compile(
     r"\b(sk-[\w-]{16,}|hf_\w{16,}|AKIA[A-Z0-9]{12,}|AIza[\w-]{20,}|gh[pousr]_\w{16,}|xox[bp]-[\w-]{10,})"
 )
-
-
-def bundled(name: str) -> Path:
-    """Folder of the shipped `conf` or `recipes`: package data when installed, the checkout's folder otherwise."""
-    spec = find_spec(f"finetune.{name}")
-    if spec is not None and spec.submodule_search_locations:
-        return Path(next(iter(spec.submodule_search_locations)))
-    return Path(__file__).resolve().parents[1] / name
-
-
-def recipes() -> dict[str, Path]:
-    """Recipe name -> file: the shipped ones, and those in `FINETUNE_RECIPES`, which may not replace them."""
-    own = os.environ.get("FINETUNE_RECIPES")
-    folders = [Path(own)] if own else []
-    found = {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
-    return found | {file.stem: file for file in sorted(bundled("recipes").glob("*.yaml"))}
-
-
-def groups() -> dict[str, dict[str, Path]]:
-    """Config group -> option -> file, `recipe` included."""
-    folders = [folder for folder in sorted(bundled("conf").iterdir()) if folder.is_dir() and folder.name[0] not in "_."]
-    found = {folder.name: {file.stem: file for file in sorted(folder.glob("*.yaml"))} for folder in folders}
-    return {group: options for group, options in found.items() if options} | {"recipe": recipes()}
-
-
-def headline(file: Path) -> str:
-    """The one line that a recipe or an option says about itself: its first comment."""
-    first = file.read_text(encoding="utf-8").split("\n", 1)[0]
-    return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
 def compose(overrides: Sequence[str]) -> Config:
@@ -94,6 +68,25 @@ def compose(overrides: Sequence[str]) -> Config:
         raise ConfigError(count + "\n  ".join(_nearest_everywhere(line) for line in found))
     result: Config = config
     return result
+
+
+def combinations(overrides: Sequence[str]) -> list[list[str]]:
+    """The command lines of a sweep: every combination of the values that `KEY=A,B` lists, the last key turning fastest.
+
+    Raises:
+        ConfigError: an argument cannot be read.
+    """
+    found: list[str] = []
+    lists: list[list[str]] = []
+    for text in overrides:
+        override = _parse(text, found, sweep=True)
+        if override is not None and override.is_sweep_override():
+            lists.append([f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()])
+        else:
+            lists.append([text])
+    if found:
+        raise ConfigError("\n  ".join(found))
+    return [list(given) for given in itertools.product(*lists)]
 
 
 def require_task(config: Config) -> None:
@@ -167,7 +160,7 @@ def _sort_overrides(overrides: Sequence[str], found: list[str]) -> tuple[dict[st
     return choices, values
 
 
-def _parse(text: str, found: list[str]) -> Override | None:
+def _parse(text: str, found: list[str], *, sweep: bool = False) -> Override | None:
     key, _, value = text.partition("=")
     if text.startswith(("+", "~")):
         plain = text.lstrip("+~")
@@ -189,7 +182,7 @@ def _parse(text: str, found: list[str]) -> Override | None:
         reason = str(error).splitlines()[0]
         found.append(f"{key}: cannot read {value!r} ({reason}); quote it: '{key}=\"{value}\"'")
         return None
-    if override.is_sweep_override():
+    if override.is_sweep_override() and not sweep:
         found.append(f"{key}: an unquoted comma means several values; write '{key}=[{value}]' or '{key}=\"{value}\"'")
         return None
     if override.package is not None:

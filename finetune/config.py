@@ -308,6 +308,14 @@ class ReportConfig:
 
 
 @dataclass(frozen=True)
+class TrackingConfig:
+    """Which experiment tracker is shown the run, after the fact."""
+
+    kind: Literal["none", "wandb", "tensorboard"] = key("none", "none | wandb (offline) | tensorboard")
+    project: str = key("finetune", "name of the project at the tracker")
+
+
+@dataclass(frozen=True)
 class Config:
     """One run, completely."""
 
@@ -326,3 +334,4 @@ class Config:
     evaluate: EvaluateConfig = section(EvaluateConfig)
     baseline: BaselineConfig = section(BaselineConfig)
     report: ReportConfig = section(ReportConfig)
+    tracking: TrackingConfig = section(TrackingConfig)

@@ -16,6 +16,7 @@ SEAMS = {
     "task": "finetune.tasks",
     "predictor": "finetune.predictors",
     "stage": "finetune.stages",
+    "tracker": "finetune.tracking",
 }
 """What a user calls it -> the package whose files are the menu."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import NoReturn
 
-from finetune import __version__, dataset, egress, named
+from finetune import __version__, dataset, egress, named, tracking
 from finetune.compose import run_folder, to_yaml
 from finetune.config import STAGES, Config
 from finetune.errors import ConfigError, IntegrityError, InterruptedRun, ResourceError, UserError
@@ -53,11 +53,11 @@ def execute(config: Config, overrides: Sequence[str]) -> Path:
             egress.raise_if_denied()
         except BaseException as error:
             told = _told(error)
-            _end(run, "interrupted" if isinstance(told, InterruptedRun) else "failed", told)
+            _end(config, run, "interrupted" if isinstance(told, InterruptedRun) else "failed", told)
             if told is error:
                 raise
             raise told from error
-        _end(run, "done", None)
+        _end(config, run, "done", None)
     return run.root
 
 
@@ -100,12 +100,14 @@ def _begin(run: RunDir, config: Config, overrides: Sequence[str]) -> None:
     run.write_text(run.config_file, to_yaml(config))
 
 
-def _end(run: RunDir, status: str, error: BaseException | None) -> None:
+def _end(config: Config, run: RunDir, status: str, error: BaseException | None) -> None:
     told = None
     if error is not None:
         code = error.exit_code if isinstance(error, UserError) else 1
         told = {"type": type(error).__name__, "message": str(error), "exit_code": code}
     run.update_status(status=status, error=told, ended=now())
+    if (tracked := tracking.send(config, run)) is not None:
+        run.update_status(tracking=tracked)
     run.record([run.config_file, run.status_file])
 
 

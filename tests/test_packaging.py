@@ -17,7 +17,7 @@ import finetune
 ROOT = Path(finetune.__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 IMPORTED_AS = {"PIL": "pillow", "huggingface_hub": "huggingface-hub", "hydra": "hydra-core", "yaml": "pyyaml"}
-OPTIONAL = {"bitsandbytes", "deepspeed", "nibabel", "openpyxl", "pydicom"}
+OPTIONAL = {"bitsandbytes", "deepspeed", "wandb", "nibabel", "openpyxl", "pydicom"}
 OPTIONAL |= {"any_llm", "genai_prices", "google", "httpx", "openai", "rouge_score"}
 ONLY_FOR_OTHERS = {"accelerate"}
 """Needed by transformers' Trainer, which imports it by itself."""
