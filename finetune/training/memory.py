@@ -101,7 +101,7 @@ def activation_bytes(model: nn.Module, batch: Batch, device: torch.device, check
     states, training = checkpoints.generator_states(), model.training
     named: Any = model
     if checkpointing:
-        named.gradient_checkpointing_enable()
+        named.activation_checkpointing_enable()
     model.train()
     try:
         with _Ledger() as ledger:
@@ -112,7 +112,7 @@ def activation_bytes(model: nn.Module, batch: Batch, device: torch.device, check
         model.zero_grad(set_to_none=True)
         model.train(training)
         if checkpointing:
-            named.gradient_checkpointing_disable()
+            named.activation_checkpointing_disable()
         checkpoints.restore_generators(states)
 
 

@@ -33,7 +33,7 @@ trainer = {"activation_checkpointing": kept}
 told = memory.estimate(model, batch(1), batch_size=size, device=torch.device("cpu"), trainer=trainer)
 whole = batch(size)
 if kept:
-    model.gradient_checkpointing_enable()
+    model.activation_checkpointing_enable()
 model.train()
 optimiser = torch.optim.AdamW([parameter for _, parameter in lora.trainable(model)], lr=1e-4)
 for _ in range(3):
