@@ -79,5 +79,6 @@ def without_times(run: RunDir) -> list[dict]:
 if __name__ == "__main__":
     from finetune.stages import train as stage
 
-    model, root = Path(sys.argv[1]), Path(sys.argv[2])
-    stage.run(config(model, epochs=float(sys.argv[3])), RunDir(root))
+    model, root, epochs, *workers = sys.argv[1:]
+    made = config(Path(model), epochs=float(epochs))
+    stage.run(replace(made, hardware=replace(made.hardware, workers=int(*workers))), RunDir(Path(root)))
