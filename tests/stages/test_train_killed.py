@@ -37,14 +37,16 @@ def test_killed_and_run_again_is_uninterrupted_bit_for_bit(model, tmp_path, at_s
     """A real SIGKILL at whatever instant follows the line of a step, then the same command."""
     whole, killed = (micro_run.prepare(tmp_path / name) for name in ("whole", "killed"))
     first = command(model, whole)
-    assert first.communicate() and first.returncode == 0
+    assert first.communicate()
+    assert first.returncode == 0
     process = command(model, killed)
     await_step(process, killed, at_step)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     again = command(model, killed)
-    assert again.communicate() and again.returncode == 0
+    assert again.communicate()
+    assert again.returncode == 0
     assert killed.status()["resumed_from_step"] > 0
     assert micro_run.digests(killed.train / "adapter") == micro_run.digests(whole.train / "adapter")
     assert without_times(killed) == without_times(whole)
