@@ -75,10 +75,11 @@ def test_a_sweep_that_is_stopped_begins_no_other_run(stand_in, capfd, monkeypatc
 
 
 def test_all_mistakes_are_told_before_anything_runs(stand_in, capsys):
-    assert cli.main([*stand_in, "train.epochs=1.0,-1.0", "sed=1"]) == 2
+    assert cli.main([*stand_in, "train.epochs=-2.0,1.0,-1.0"]) == 2
     told = capsys.readouterr().err
+    assert "train.epochs: got -2" in told
     assert "train.epochs: got -1" in told
-    assert "Did you mean seed?" in told
+    assert "run 1 of" not in told
 
 
 def test_runs_that_would_share_a_folder_are_refused(stand_in):
