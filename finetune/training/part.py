@@ -44,6 +44,7 @@ def train_part(config: Config, run: RunDir, part: Part) -> list[Path]:
     examples, held_out = dataset.read_split(part.split("train")), dataset.read_split(part.split("val"))
     if not examples:
         raise DataError(f"{part.split('train')} holds no example; there is nothing to train on.")
+    zero.forget()
     loaded = models.load(config)
     encoder = Encoder(loaded.processor, loaded.family)
     pictures = Pictures(encoder, dataset.image_root(config, run))

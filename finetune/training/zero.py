@@ -54,6 +54,13 @@ def divides_weights(name: str | None) -> bool:
     return shards(name, 2)[2] > 1
 
 
+def forget() -> None:
+    """Ends what transformers remembers of a former training, which would keep the next model from being loaded whole."""
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
+
+
 def count_ranks(arguments: "TrainingArguments") -> None:
     """Tells accelerate how many ranks there are, which it takes for one where DeepSpeed runs without a GPU."""
     state: Any = arguments.distributed_state
