@@ -55,7 +55,7 @@ def divides_weights(name: str | None) -> bool:
 
 
 def forget() -> None:
-    """Ends what transformers remembers of a former training, which would keep the next model from being loaded whole."""
+    """Ends what transformers remembers of a former training: it would keep the next model from being loaded whole."""
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
     unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
