@@ -52,6 +52,7 @@ def test_every_group_option_composes(choice: str) -> None:
     group, _, option = choice.partition("=")
     given = {"path": "pack", "base_url": "http://localhost:1/v1", "model": "provider/name"}
     needed = [f"baseline.{key}={given[key]}" for key in NEEDS[option]] if group == "baseline" else []
+    needed += ["launch=torchrun"] if option.startswith("zero") else []
     assert isinstance(compose([choice, *needed]), Config)
 
 
