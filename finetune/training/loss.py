@@ -36,7 +36,8 @@ def answer_loss(model: Any, batch: Batch, tokens: Tensor | float) -> Tensor:
     if "weights" not in batch:
         return functional.cross_entropy(flat, gold.flatten(), ignore_index=IGNORED, reduction="sum") / tokens
     losses = functional.cross_entropy(flat, gold.flatten(), ignore_index=IGNORED, reduction="none")
-    return (losses.view_as(gold) * batch["weights"].unsqueeze(-1)).sum() / tokens
+    weights: Tensor = batch["weights"]
+    return (losses.view_as(gold) * weights.unsqueeze(-1)).sum() / tokens
 
 
 def count_labels(batches: list[Batch]) -> float:

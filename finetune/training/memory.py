@@ -105,9 +105,10 @@ def activation_bytes(model: nn.Module, batch: Batch, device: torch.device, check
     model.train()
     try:
         with _Ledger() as ledger:
-            answer_loss(model, inputs, count_labels([inputs])).backward()  # type: ignore[no-untyped-call]
+            answer_loss(model, inputs, count_labels([inputs])).backward()
         gradients = [parameter.grad for _, parameter in lora.trainable(model) if parameter.grad is not None]
-        return ledger.peak(without=gradients)
+        peak: int = ledger.peak(without=gradients)
+        return peak
     finally:
         model.zero_grad(set_to_none=True)
         model.train(training)
@@ -120,7 +121,7 @@ class _Ledger(TorchDispatchMode):
     """Notes when the storage of each new tensor comes and goes."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.events: list[tuple[int, int]] = []
         self._numbers: dict[int, int] = {}
 
