@@ -12,9 +12,9 @@ from launching import slurm_node
 
 from finetune.training import checkpoints
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(280)]
-SMALL = ["recipe=defects", "data.limit=40", "data.options.parts=40", "data.options.views=1", "stages=[prepare,train]"]
-SMALL += ["train.batch_size=4", "train.epochs=4", "train.checkpoint=1", "train.validate=never", "hardware.threads=1"]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
+SMALL = ["recipe=defects", "data.limit=20", "data.options.parts=20", "data.options.views=1", "stages=[prepare,train]"]
+SMALL += ["train.batch_size=4", "train.epochs=3.0", "train.checkpoint=1", "train.validate=never", "hardware.threads=1"]
 
 
 @pytest.fixture(scope="module")
