@@ -13,7 +13,7 @@ from finetune.preflight.data import Measured, Prepared
 from finetune.preflight.problems import Problems
 from finetune.rundir import Json
 from finetune.training import lora, preflight
-from finetune.training.collator import Collator, Pictures
+from finetune.training.collator import Collator, Item, Pictures
 from finetune.training.loss import answer_loss, count_labels
 
 _LENGTHS = 2000
@@ -72,7 +72,7 @@ def fit(config: Config, found: Prepared, measured: Measured, problems: Problems)
     batch = train[: config.train.batch_size]
     pictures = Pictures(encoder, found.root)
     collator = Collator(encoder, pictures, "none", config.seed)
-    encoded = collator([(example, 0) for example in batch])
+    encoded = collator([Item(example, 0) for example in batch])
     seen = encoder.supervision({name: encoded[name] for name in ("labels", "attention_mask")})
     model = lora.adapt(loaded, config)
     table = lora.table(model, loaded.family)

@@ -11,13 +11,13 @@ def write(shown: Shown, folder: Path, settings: TrackingConfig) -> None:
     import numpy as np
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(folder)) as writer:  # type: ignore[no-untyped-call]
+    with SummaryWriter(str(folder)) as writer:
         for name, step, value in shown.curves:
-            writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            writer.add_scalar(name, value, step)
         if shown.table:
             rows = [COLUMNS, ("---",) * len(COLUMNS), *shown.table]
             text = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
-            writer.add_text("comparison", text)  # type: ignore[no-untyped-call]
+            writer.add_text("comparison", text)
         for number, (caption, picture) in enumerate(shown.pictures):
             tag = f"pictures/{number} {caption}"
-            writer.add_image(tag, np.asarray(picture), dataformats="HWC")  # type: ignore[no-untyped-call]
+            writer.add_image(tag, np.asarray(picture), dataformats="HWC")

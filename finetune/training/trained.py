@@ -67,14 +67,14 @@ class Divided(Trained):
 
     def restore(self, values: dict[str, Tensor]) -> None:
         """Writes a snapshot into the master weights and into those that the model computes with."""
+        import deepspeed
         from deepspeed.utils import safe_set_full_fp32_param
-        from deepspeed.zero import GatheredParameters
 
         parameters = dict(lora.trainable(self.model))
         lora.require_same(parameters, values)
         for name, parameter in parameters.items():
             safe_set_full_fp32_param(parameter, values[name].to(parameter.device))
-            with GatheredParameters([parameter], modifier_rank=0), torch.no_grad():
+            with deepspeed.zero.GatheredParameters([parameter], modifier_rank=0), torch.no_grad():
                 parameter.copy_(values[name])
 
     def optimiser(self, wrapped: Any, step: int) -> Json:

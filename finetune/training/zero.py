@@ -58,7 +58,7 @@ def forget() -> None:
     """Ends what transformers remembers of a former training: it would keep the next model from being loaded whole."""
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-    unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
+    unset_hf_deepspeed_config()
 
 
 def count_ranks(arguments: "TrainingArguments") -> None:
