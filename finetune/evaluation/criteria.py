@@ -223,7 +223,9 @@ def fair_baseline(case: Case) -> Criterion:
     states = [str(row["status"]) for row in case.fairness]
     if not states:
         return Criterion("fair_baseline", question, "not_asked", detail="not checked")
-    told = "; ".join(f"{row['check']}: {row['detail']}" for row in case.fairness if row["status"] != "pass")
+    told = "; ".join(
+        f"{row['check']}: {str(row['detail']).removesuffix('.')}" for row in case.fairness if row["status"] != "pass"
+    )
     status: Status = "fail" if "fail" in states else "inconclusive" if "unknown" in states else "pass"
     return Criterion("fair_baseline", question, status, detail=told)
 

@@ -97,7 +97,7 @@ def _blocked(by_name: dict[str, Criterion]) -> str:
         return f"Too few questions were answered for a verdict: {by_name['coverage'].detail}."
     assay = by_name["assay_sensitivity"]
     if assay.status != "pass":
-        return f"The baseline is not clearly better than chance: to match it would prove nothing ({assay.detail})."
+        return f"It is not proven that the baseline beats chance, so to match it proves nothing ({assay.detail})."
     return ""
 
 

@@ -139,7 +139,10 @@ def _cut(reason: str) -> str:
 
 def _scope(decision: Json) -> list[tuple[str, str]]:
     """What the verdict holds for; digests are cut short, since the whole ones stand where the artefacts are listed."""
-    return [(name, _short(text)) for name, text in flat(decision.get("scope") or {})]
+    told = decision.get("scope") or {}
+    versions = ", ".join(f"{name} {version}" for name, version in (told.get("versions") or {}).items())
+    rows = flat(told | ({"versions": versions} if versions else {}))
+    return [(name, _short(text)) for name, text in rows]
 
 
 def _short(text: str) -> str:

@@ -136,7 +136,7 @@ def test_digests_in_the_scope_are_cut_and_other_text_is_not():
     assert told == {
         "Site": "hall 2",
         "Artefact": "0123456789ab\u2026",
-        "Versions, torch": "2.14.1",
+        "Versions": "torch 2.14.1",
         "Wide": "d" * 65,
     }
 
