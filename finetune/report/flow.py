@@ -112,6 +112,9 @@ def _source(facts: Facts) -> tuple[list[Box], list[str], list[str]]:
     pooled = f", {facts.comparison['folds']} folds pooled" if facts.comparison.get("folds") else ""
     told = [f"{data['read']:,} rows read, {data['quarantined']:,} set aside, {data['kept']:,} kept"]
     groups = words.many(facts.comparison["groups"], "group")
-    boxes.append(Box(140, 144, 600, words.tested(facts.comparison) + pooled, "", "test"))
-    told.append(f"test: {facts.comparison['n']:,} items in {groups}")
+    counted = (facts.comparison.get("estimand") or {}).get("images", facts.comparison["n"])
+    open_ = max(0, len(facts.examples) - counted)  # answered and shown, but exact match carries no verdict
+    beside = f"; {words.many(open_, 'open question')} beside the verdict" if open_ else ""
+    boxes.append(Box(140, 144, 600, words.tested(facts.comparison) + pooled + beside, "", "test"))
+    told.append(f"test: {facts.comparison['n']:,} items in {groups}{beside}")
     return boxes, arrows, told

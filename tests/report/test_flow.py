@@ -100,3 +100,14 @@ def test_boxes_of_one_row_do_not_overlap():
     for spans in rows.values():
         ordered = sorted(spans)
         assert all(first[1] <= second[0] for first, second in itertools.pairwise(ordered))
+
+
+def test_open_questions_of_the_test_are_in_the_drawing(tmp_path):
+    """All were asked, one fewer carries the verdict."""
+    whole = bare.facts(tmp_path)
+    less = bare.facts(
+        tmp_path, comparison=bare.comparison(estimand={"images": len(whole.examples) - 1}, n=len(whole.examples) - 1)
+    )
+    (test,) = [box for box in flow.flow(less).boxes if box.kind == "test"]
+    assert test.number.endswith("; 1 open question beside the verdict")
+    assert "open question" not in flow.flow(whole).alt
