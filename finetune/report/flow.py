@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from finetune.report import words
 from finetune.report.facts import Facts
+from finetune.rundir import Json
 
 FAILURES = ("unparsed", "refused", "filtered", "truncated", "api_error")
 """Outcomes without an answer that counts, in the order in which they are listed."""
@@ -112,7 +113,8 @@ def _source(facts: Facts) -> tuple[list[Box], list[str], list[str]]:
     pooled = f", {facts.comparison['folds']} folds pooled" if facts.comparison.get("folds") else ""
     told = [f"{data['read']:,} rows read, {data['quarantined']:,} set aside, {data['kept']:,} kept"]
     groups = words.many(facts.comparison["groups"], "group")
-    counted = (facts.comparison.get("estimand") or {}).get("images", facts.comparison["n"])
+    estimand: Json = facts.comparison.get("estimand") or {}
+    counted: int = estimand["images"] if "images" in estimand else facts.comparison["n"]
     open_ = max(0, len(facts.examples) - counted)  # answered and shown, but exact match carries no verdict
     beside = f"; {words.many(open_, 'open question')} beside the verdict" if open_ else ""
     boxes.append(Box(140, 144, 600, words.tested(facts.comparison) + pooled + beside, "", "test"))
