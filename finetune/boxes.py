@@ -212,3 +212,12 @@ def _read_json(text: str) -> list[Placed] | None:
 
 
 _FORMS: tuple[Callable[[str], list[Placed] | None], ...] = (_read_internvl, _read_paligemma, _read_json)
+
+CODECS: Mapping[str, Callable[..., str]] = {
+    "json": to_json,
+    "pixels": write_pixels,
+    "thousandths": write_thousandths,
+    "internvl": write_internvl,
+    "paligemma": write_paligemma,
+}
+"""Name that a family file gives (`Family.boxes`) -> what writes boxes so; `pixels` needs the size of the image too."""

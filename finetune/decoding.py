@@ -1,8 +1,8 @@
 """One prefill of the prompt, reused: every label is scored and the answer is generated from the same KV cache."""
 
 import inspect
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from finetune import roomy_cache
 from finetune.errors import DataError
+from finetune.family import Family
 
 CACHED_TOKENS = 2**16
 """Most prompt tokens, over all (example, label) rows of one forward pass: bounds the memory of the repeated cache."""
@@ -26,6 +27,8 @@ class Prefix:
         mask: `[examples, tokens]`, 1 where a prompt token stands; padding is on the left.
         next: `[examples, 1]`, position of the token after the prompt.
         axes: how many positions a token has: 1, or 3 (time, height, width) in the M-RoPE families.
+        carried: inputs that hold for every token of an answer, `[examples, 1, ...]` (a mask over the image).
+        repeated: inputs that are given again with every token of an answer, `[examples, ...]`.
     """
 
     cache: Any
@@ -33,6 +36,14 @@ class Prefix:
     mask: Tensor
     next: Tensor
     axes: int = 1
+    carried: Mapping[str, Tensor] = field(default_factory=dict)
+    repeated: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def more(self, tokens: int, rows: Tensor | None = None) -> dict[str, Tensor]:
+        """The further inputs of `tokens` tokens of an answer; `rows` as in `positions`."""
+        picked = {name: value if rows is None else value[rows] for name, value in self.carried.items()}
+        found = {name: value.expand(-1, tokens, *value.shape[2:]) for name, value in picked.items()}
+        return found | {name: value if rows is None else value[rows] for name, value in self.repeated.items()}
 
     def positions(self, start: int, tokens: int, rows: Tensor | None = None) -> Tensor:
         """Positions of `tokens` tokens that follow the prompt after `start` others.
@@ -52,11 +63,12 @@ class Prefix:
         return found if self.axes == 1 else found.expand(self.axes, -1, -1)
 
 
-def prefill(model: Any, inputs: dict[str, Any]) -> Prefix:
+def prefill(model: Any, inputs: dict[str, Any], family: Family | None = None) -> Prefix:
     """Runs left-padded prompts, images included, through the model once.
 
-    Positions count real tokens, so that an answer does not depend on how much padding its batch needed. Features in the
-    place of pixels (`mm_encoder_outputs`) are on the model's device already.
+    The family says which inputs hold for the tokens of an answer too (`carried_inputs`, `repeated_inputs`). Positions
+    count real tokens, so that an answer does not depend on how much padding its batch needed. Features in the place of
+    pixels (`mm_encoder_outputs`) are on the model's device already.
     """
     device = next(model.parameters()).device
     inputs = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
@@ -65,7 +77,17 @@ def prefill(model: Any, inputs: dict[str, Any]) -> Prefix:
     output = model(**inputs, position_ids=positions, use_cache=True, logits_to_keep=1)
     axes = 1 if positions.ndim == 2 else len(positions)
     last = positions.view(axes, *mask.shape).masked_fill(mask == 0, -1).amax(dim=(0, 2)).unsqueeze(-1)
-    return Prefix(output[_cache_name(model)], output.logits[:, -1].float(), mask, last + 1, axes)
+    return Prefix(
+        output[_cache_name(model)], output.logits[:, -1].float(), mask, last + 1, axes, *_held(inputs, family)
+    )
+
+
+def _held(inputs: dict[str, Tensor], family: Family | None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Inputs that go on with an answer: the last row of some, the whole of others."""
+    if family is None:
+        return {}, {}
+    carried = {name: inputs[name][:, -1:] for name in family.carried_inputs if name in inputs}
+    return carried, {name: inputs[name] for name in family.repeated_inputs if name in inputs}
 
 
 def _cache_name(model: Any) -> str:
@@ -137,6 +159,7 @@ def _score_rows(model: Any, prefix: Prefix, rows: Sequence[tuple[int, Sequence[i
             position_ids=prefix.positions(0, longest - 1, index),
             use_cache=True,
             **{_cache_name(model): roomy_cache.copied(prefix.cache, longest - 1, index)},
+            **prefix.more(longest - 1, index),
         )
         each = torch.cat([each, _chosen(output.logits, tokens[:, 1:])], dim=1)
     return (each * valid).sum(-1)
@@ -177,6 +200,7 @@ def greedy(model: Any, prefix: Prefix, ends: set[int], limit: int) -> list[tuple
             position_ids=prefix.positions(len(chosen) - 1, 1),
             use_cache=True,
             **{_cache_name(model): cache},
+            **prefix.more(1),
         )
         logits = output.logits[:, -1].float()
     return [_until_end(row, ends) for row in torch.stack(chosen, dim=1).tolist()]

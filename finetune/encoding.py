@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from finetune.errors import DataError
+from finetune.errors import ConfigError, DataError
 from finetune.example import Example, Message
 from finetune.family import Family
 
@@ -48,14 +48,17 @@ class Encoder:
         self.processor = processor
         self.family = family
         self.tokenizer = processor.tokenizer
-        self.end_id: int = self.tokenizer.convert_tokens_to_ids(family.end_token)
-        self.image_id: int = self.tokenizer.convert_tokens_to_ids(family.image_token)
-        added = {token.content for token in self.tokenizer.added_tokens_decoder.values()}
-        longest_first = sorted(added | {family.image_token, family.end_token}, key=len, reverse=True)
-        self._special = [token for token in longest_first if len(token) > 1]
+        self._special: list[str] = []
+        self.escape = lru_cache(maxsize=4096)(self._escape_uncached)
         self._render = lru_cache(maxsize=4096)(self._render_uncached)
         self._answer = lru_cache(maxsize=4096)(self._answer_uncached)
-        self.escape = lru_cache(maxsize=4096)(self._escape_uncached)
+        added = {token.content for token in self.tokenizer.added_tokens_decoder.values()}
+        self.end_token = self._end_token(added)
+        self.end_id: int = self.tokenizer.convert_tokens_to_ids(self.end_token)
+        self.image_id: int = self.tokenizer.convert_tokens_to_ids(family.soft_token or family.image_token)
+        longest_first = sorted(added | {family.image_token, self.end_token}, key=len, reverse=True)
+        self._special = [token for token in longest_first if len(token) > 1]
+        self.escape.cache_clear()
 
     def _escape_uncached(self, text: str) -> str:
         """Keeps special tokens that stand in data from becoming tokens: `<image>` gets a word joiner after its `<`."""
@@ -90,7 +93,7 @@ class Encoder:
             DataError: a token straddles the start of the answer, or an image token would be a label.
         """
         texts = [self.full(example) for example in examples]
-        batch = self._process(texts, images, "right", offsets=True)
+        batch = self._process([self.prompt(example) for example in examples], texts, images)
         spans = batch.pop("offset_mapping").tolist()
         lengths = batch["attention_mask"].sum(dim=1).tolist()
         labels = torch.full_like(batch["input_ids"], IGNORED)
@@ -107,7 +110,7 @@ class Encoder:
 
     def prompts(self, examples: Sequence[Example], images: Sequence[Sequence["Image"]]) -> dict[str, Tensor]:
         """Encodes prompts alone, left padded, for scoring and generation."""
-        return self._process([self.prompt(example) for example in examples], images, "left", offsets=False)
+        return self._process([self.prompt(example) for example in examples], None, images)
 
     def vision(self, image: "Image") -> dict[str, Tensor]:
         """What the processor makes of one image alone, beside what it makes of a bare placeholder."""
@@ -145,6 +148,8 @@ class Encoder:
             sizes: (height, width) of each image, after EXIF rotation.
         """
         text = self.full(example)
+        if sizes and self.family.rewrite is not None:
+            text = self.family.rewrite(self.processor, text)
         written = len(self._ids(text)["input_ids"]) - len(sizes)
         return written + sum(self.family.image_tokens(self.processor, height, width) for height, width in sizes)
 
@@ -160,9 +165,13 @@ class Encoder:
         if first is None:
             raise DataError("an example has no user turn; tasks fill it in `prepare`.")
         turns[first] = self._turn(messages[first], images)
+        if self.family.render is not None:
+            return self.family.render(self.processor, turns, answer)
         if answer is not None:
             turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-        rendered: str = self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=answer is None)
+        # Phi-4's processor loses its template when it is saved; its tokenizer keeps it.
+        owner = self.processor if self.processor.chat_template else self.tokenizer
+        rendered: str = owner.apply_chat_template(turns, tokenize=False, add_generation_prompt=answer is None)
         return rendered
 
     def _turn(self, message: Message, images: int) -> dict[str, Any]:
@@ -170,21 +179,36 @@ class Encoder:
         return {"role": message.role, "content": [*({"type": "image"} for _ in range(images)), text]}
 
     def _process(
-        self, texts: list[str], images: Sequence[Sequence["Image"]], side: str, offsets: bool
+        self, prompts: list[str], texts: list[str] | None, images: Sequence[Sequence["Image"]]
     ) -> dict[str, Tensor]:
-        """One call of the processor: images nested per sample, None where there are none at all; an explicit side."""
+        """One call of the processor: images nested per sample, None where there are none at all; an explicit side.
+
+        Training rows (`texts`) are padded on the right and come with character offsets, prompts on the left.
+
+        Raises:
+            DataError: there are images, and an input is missing without which the model would compute something else.
+        """
         nested = [list(some) for some in images]
-        batch = self.processor(
-            text=texts,
-            images=nested if any(nested) else None,
-            padding=True,
-            padding_side=side,
-            truncation=False,
-            add_special_tokens=self._adds_special(texts[0]),
-            return_offsets_mapping=offsets,
-            return_tensors="pt",
-        )
-        return dict(batch)
+        options = {
+            "padding": True,
+            "padding_side": "left" if texts is None else "right",
+            "truncation": False,
+            "add_special_tokens": self._adds_special(prompts[0]),
+            "return_offsets_mapping": texts is not None,
+            "return_tensors": "pt",
+        }
+        given = nested if any(nested) else None
+        if self.family.process is None:
+            batch = dict(self.processor(text=texts or prompts, images=given, **options))
+        else:
+            batch = self.family.process(self.processor, prompts, texts, given, options)
+        missing = [name for name in self.family.required_inputs if name not in batch]
+        if given and missing:
+            raise DataError(
+                f"the processor of {self.family.name} gave no {', '.join(missing)}, without which this model does not "
+                "know where its images stand; use a processor of transformers 5.3 or later."
+            )
+        return batch
 
     def _adds_special(self, text: str) -> bool:
         """Whether the tokenizer must add BOS: not where the template already wrote it, or there would be two."""
@@ -205,8 +229,22 @@ class Encoder:
                 f"the chat template does not keep the answer {target!r} as it is (rendered: {rest[:80]!r}); "
                 "an answer must be text, and the prompt must not change when one follows."
             )
-        head, _, _ = rest.partition(self.family.end_token)
-        return prompt + head.rstrip("\n") + self.family.end_token
+        head, _, _ = rest.partition(self.end_token)
+        return prompt + head.rstrip() + self.end_token
+
+    def _end_token(self, added: set[str]) -> str:
+        """The family's end token; else what the template puts after an answer; else the tokenizer's own."""
+        if self.family.end_token:
+            return self.family.end_token
+        probe, answer = (Message("user", "?"),), "word"
+        tail = self._render(probe, 0, answer).rpartition(answer)[2].strip()
+        written = [token for token in sorted(added, key=len, reverse=True) if tail.startswith(token)]
+        end = written[0] if written else self.tokenizer.eos_token
+        if end is None:
+            raise ConfigError(
+                f"{self.family.name}: neither the chat template nor the tokenizer has a token that ends an answer."
+            )
+        return str(end)
 
     def _answer_uncached(self, messages: tuple[Message, ...], images: int, target: str) -> tuple[int, ...]:
         text = self._full(messages, images, target)

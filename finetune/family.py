@@ -30,7 +30,6 @@ CLAUSES = {
     "frozen": "frozen tensors keep every bit",
     "text_only": "a text-only sample trains beside one with an image",
     "cached": "cached = live features",
-    "packed": "packed = unpacked",
     "merged": "merged = adapter",
     "resumed": "resumed = uninterrupted",
     "batch": "answers do not depend on the batch",
@@ -76,9 +75,11 @@ class Family:
             would not do.
         required_inputs: inputs without which the model would silently compute something else where there are images.
         carried_inputs: inputs `[batch, tokens, ...]` whose last token's row holds for the tokens of an answer.
+        repeated_inputs: inputs `[batch, ...]` that the model wants again with every token of an answer.
         prepare: (model), once after loading: what the architecture needs to keep its promises.
         experts: names, within a component, of bare 3-D parameters that hold experts; LoRA on `all` reaches them.
         linear_skip: names, within a component, of linear layers that LoRA leaves alone (routers).
+        unused: prefixes of what no image reaches (an audio encoder): nothing in it is adapted.
         feature_inputs: names of what `get_image_features` takes beside `vision_inputs` and what the language model
             needs too (an image grid), so that it stays in a batch whose pixels were replaced by features.
         features: how the model takes features computed before, in `mm_encoder_outputs["image"]`: `list` and `tensor`
@@ -114,9 +115,11 @@ class Family:
     process: Process | None = None
     required_inputs: tuple[str, ...] = ()
     carried_inputs: tuple[str, ...] = ()
+    repeated_inputs: tuple[str, ...] = ()
     prepare: Callable[[Any], None] | None = None
     experts: tuple[str, ...] = ()
     linear_skip: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     feature_inputs: tuple[str, ...] = ()
     features: Literal["list", "tensor", "hidden"] | None = None
     deepstack: bool = False
@@ -144,9 +147,16 @@ def load(name: str) -> Family:
     return family
 
 
-def serving(model_type: str) -> str | None:
-    """Name of the family file that serves a `model_type`, or None."""
-    found = (name for name in named.names("family") if model_type in load(name).model_types)
+def serving(model_type: str, tower: str = "") -> str | None:
+    """Name of the family file that serves a `model_type`, or None; of several, the one that names the tower."""
+    found = [f for f in map(load, named.names("family")) if model_type in f.model_types]
+    fitting = [f.name for f in found if tower in f.tower_types] or [f.name for f in found if not f.tower_types]
+    return fitting[0] if fitting else None
+
+
+def succeeding(architectures: Sequence[str]) -> str | None:
+    """Name of the family that takes the place of a checkpoint whose architecture is code of its own, or None."""
+    found = (name for name in named.names("family") if set(architectures) & set(load(name).predecessors))
     return next(found, None)
 
 

@@ -151,24 +151,27 @@ def known_warnings() -> Iterator[None]:
 
 
 def _load_model(folder: Path, family: Family, device: torch.device, dtype: torch.dtype, nf4: bool) -> Any:
-    from transformers import AutoModelForImageTextToText
+    import transformers
 
     options: Json = {"dtype": dtype, "attn_implementation": "sdpa", "device_map": {"": str(device)}}
     if nf4:
         _require((("bitsandbytes", "bitsandbytes"),), "method.quantise=nf4")
         options["quantization_config"] = four_bit_config(family, dtype)
-    model = AutoModelForImageTextToText.from_pretrained(
+    loader = getattr(transformers, family.auto_class)
+    model = loader.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, **options
     )
     model.requires_grad_(False)
     model.eval()
+    if family.prepare is not None:
+        family.prepare(model)
     if nf4:
         check_four_bit(model, family)
     return model
 
 
 def _load_processor(folder: Path, family: Family, pixels: Json) -> Any:
-    """Loads the processor with the PIL image processor, whether torchvision is there or not: their pixels differ."""
+    """Loads the processor with the family's image backend, whether torchvision is there or not: their pixels differ."""
     from transformers import AutoImageProcessor, AutoProcessor
 
     unknown = [name for name in pixels if name not in family.pixel_keys]
@@ -178,7 +181,9 @@ def _load_processor(folder: Path, family: Family, pixels: Json) -> Any:
         )
     offline: Json = {"local_files_only": True, "trust_remote_code": False}
     processor: Any = AutoProcessor.from_pretrained(folder, **offline)
-    processor.image_processor = AutoImageProcessor.from_pretrained(folder, backend="pil", **offline, **pixels)
+    processor.image_processor = AutoImageProcessor.from_pretrained(
+        folder, backend=family.image_backend, **offline, **pixels
+    )
     return processor
 
 

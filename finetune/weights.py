@@ -75,14 +75,23 @@ def verify(folder: Path, family: Family) -> None:
     Raises:
         ConfigError: says what the checkpoint is and which family would fit.
     """
+    told = read_json(folder / "config.json")
+    successor = families.succeeding(told.get("architectures") or [])
+    if successor is not None:
+        raise ConfigError(
+            f"{folder}/config.json names the architecture {told['architectures'][0]}, which brings its own code, and "
+            f"such code is never run. What can be used in its place: model.family={successor} with weights in "
+            "transformers' own format (show models lists some)."
+        )
     refuse_code(folder)
-    model_type = read_json(folder / "config.json").get("model_type")
-    if model_type not in family.model_types:
-        fitting = families.serving(str(model_type))
+    model_type, tower = told.get("model_type"), (told.get("vision_config") or {}).get("model_type", "")
+    fitting = families.serving(str(model_type), tower)
+    if fitting != family.name:
         hint = f"use model.family={fitting}" if fitting else "no family file serves it yet"
+        kind = f"{model_type!r}" + f" with the tower {tower!r}" * (model_type in family.model_types)
         raise ConfigError(
             f"model.family={family.name} serves {', '.join(family.model_types)}, but {folder}/config.json says "
-            f"model_type {model_type!r}: {hint}."
+            f"model_type {kind}: {hint}."
         )
     if not any(folder.glob("*.safetensors")):
         raise ConfigError(f"{folder} holds no .safetensors file; other weight formats can carry code and are not read.")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from training import micro
 
+from finetune import family as families
 from finetune import models, weights
 from finetune.config import Config, HardwareConfig, MethodConfig, ModelConfig, TrainConfig
 from finetune.errors import ConfigError, IntegrityError, ResourceError
@@ -189,3 +190,23 @@ def test_an_adapter_with_code_is_refused(adapter, folder):
     change(adapter / "adapter_config.json", auto_map={"x": "y"})
     with pytest.raises(ConfigError, match="asks for code of its own"):
         models.attach(models.load(config(folder)), adapter)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "family"),
+    [("CogVLMForCausalLM", "glm4v"), ("InternVLChatModel", "internvl"), ("Phi4MMForCausalLM", "phi4_multimodal")],
+)
+def test_weights_with_code_of_their_own_name_what_can_be_used(copied, architecture, family):
+    change(copied / "config.json", architectures=[architecture], auto_map={"AutoModel": "modeling_x.X"})
+    with pytest.raises(ConfigError, match=rf"{architecture}, which brings its own code.*: model.family={family} with"):
+        models.load(config(copied))
+
+
+def test_families_that_share_a_model_type_are_told_apart_by_their_tower(copied):
+    assert (families.serving("llava", "pixtral"), families.serving("llava", "clip_vision_model")) == (
+        "pixtral",
+        "llava",
+    )
+    change(copied / "config.json", model_type="llava", vision_config={"model_type": "pixtral"})
+    with pytest.raises(ConfigError, match=r"model_type 'llava' with the tower 'pixtral': use model.family=pixtral"):
+        models.load(config(copied, family="llava"))

@@ -88,7 +88,7 @@ class LabelScores:
             if len(self._blank) > 1000:  # questions that all differ: bounded memory counts for more than asking again
                 self._blank.clear()
             grey = [Image.new("RGB", (BLANK_PX, BLANK_PX), (128, 128, 128)) for _ in example.images]
-            prefix = prefill(self.model, self.encoder.prompts([example], [grey]))
+            prefix = prefill(self.model, self.encoder.prompts([example], [grey]), self.encoder.family)
             self._blank[key] = self.scores(prefix, [example], [choices], ("score",))["score"][0]
         return self._blank[key]
 

@@ -2,16 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
+from finetune.families._arithmetic import library_count
 from finetune.family import Family
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-
-def image_tokens(processor: Any, height: int, width: int) -> int:
-    """Tokens that one image expands to, wrapper tokens included, by the library's own arithmetic."""
-    counts: list[int] = processor._get_num_multimodal_tokens(image_sizes=[(height, width)])["num_image_tokens"]
-    return counts[0]
 
 
 def shrink(processor: Any, image: "Image") -> "Image":
@@ -44,7 +39,7 @@ FAMILY = Family(
     vision_inputs=("pixel_values", "pixel_attention_mask"),
     image_token="<image>",
     end_token="<end_of_utterance>",
-    image_tokens=image_tokens,
+    image_tokens=library_count,
     shrink=shrink,
     features="list",
 )

@@ -144,7 +144,8 @@ class Tower:
 
         images = [pixels.load(self.root, ref) for ref in example.images]
         batch = self.encoder.prompts([example], [images])
-        given = {name: batch[name].to(self.loaded.device) for name in self.loaded.family.vision_inputs if name in batch}
+        wanted = (*self.loaded.family.vision_inputs, *self.loaded.family.feature_inputs)
+        given = {name: batch[name].to(self.loaded.device) for name in wanted if name in batch}
         seen: list[Any] = []
         roots = [module for _, module in family.roots(self.loaded.family, "vision_tower", self.loaded.model)]
         handles = [root.register_forward_hook(lambda module, inputs, output: seen.append(output)) for root in roots]

@@ -51,7 +51,7 @@ def score_labels(
         `[examples, labels]`, as `LabelScores.scores` has it for the mode `score`.
     """
     with torch.no_grad():
-        prefix = prefill(model, encoder.prompts(examples, images))
+        prefix = prefill(model, encoder.prompts(examples, images), encoder.family)
         scorer = LabelScores(model, encoder, synonyms)
         return scorer.scores(prefix, examples, [labels] * len(examples), ("score",))["score"]
 
@@ -203,7 +203,8 @@ class LocalPredictor:
         images = [[pixels.load(root, ref) for ref in example.images] for example in batch]
         digests = [pixels.digest(each) for each in images]
         inputs = self.encoder.prompts(batch, images)
-        prefix = prefill(self.model, self.features.feed(inputs, images) if self.features else inputs)
+        fed = self.features.feed(inputs, images) if self.features else inputs
+        prefix = prefill(self.model, fed, self.encoder.family)
         choices = [self.judge.choices(example) for example in batch]
         shared_s = time.perf_counter() - began
         began = time.perf_counter()

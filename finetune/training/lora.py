@@ -69,6 +69,12 @@ def lora_config(model: nn.Module, family: Family, method: MethodConfig, *, tied:
     if chosen["language_model"] == "full" and tied:
         whole += [name for name, _ in roots(family, "head", model)]
     linear = [name for part, target in chosen.items() for name in _linear_layers(model, family, part, target)]
+    experts = [name for part, target in chosen.items() if target == "all" for name in _experts(model, family, part)]
+    if experts and method.dropout:
+        raise ConfigError(
+            f"method.dropout={method.dropout}: the experts of {family.name} are bare parameters, before which PEFT has "
+            "no dropout; use method.dropout=0, or method.targets.language_model=attention, which leaves them alone."
+        )
     return LoraConfig(
         r=method.rank,
         lora_alpha=method.alpha,  # type: ignore[arg-type]  # an int by its annotation, a factor by its use
@@ -78,6 +84,7 @@ def lora_config(model: nn.Module, family: Family, method: MethodConfig, *, tied:
         # PEFT refuses an empty list, which is right where whole components train and nothing else
         target_modules=linear or DUMMY_TARGET_MODULES,
         modules_to_save=whole or None,
+        target_parameters=experts or None,
         task_type=None,
     )
 
@@ -91,6 +98,8 @@ def _linear_layers(model: nn.Module, family: Family, component: str, target: Tar
         if isinstance(module, nn.Linear)
         and component_of(family, name) == component
         and (target == "all" or _ATTENTION.search(name))
+        and name.rpartition(".")[2] not in family.linear_skip
+        and not name.startswith(family.unused or ("\0",))
     ]
     if not found:
         raise ConfigError(
@@ -98,6 +107,15 @@ def _linear_layers(model: nn.Module, family: Family, component: str, target: Tar
             "use all, full or none."
         )
     return found
+
+
+def _experts(model: nn.Module, family: Family, component: str) -> list[str]:
+    """Bare parameters of a component that hold experts, `[experts, in, out]`: no linear layer has them."""
+    return [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.ndim == 3 and name.endswith(family.experts or ("\0",)) and component_of(family, name) == component
+    ]
 
 
 def _output_tied_to_input(model: Any) -> bool:

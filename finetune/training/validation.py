@@ -97,7 +97,7 @@ class Validator:
             batch, choices = self.examples[start : start + size], self.choices[start : start + size]
             texts = [own or (example.target,) for own, example in zip(choices, batch, strict=True)]
             with torch.no_grad():
-                prefix = prefill(model, self._prompts(start, batch))
+                prefix = prefill(model, self._prompts(start, batch), self.encoder.family)
                 rows += scorer.scores(prefix, batch, texts, ("score",))["score"].tolist()
         return rows
 

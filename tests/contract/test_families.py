@@ -1,56 +1,17 @@
-"""One contract over every family file, on a random model of the real architecture with its real processor."""
+"""One contract over every family file, on a random model of the real architecture with its real processor: inputs."""
 
 import pytest
 import torch
+from architectures import catalogue
+from contract import clauses
 from training import micro
 
+from finetune import boxes, named
 from finetune import family as families
-from finetune import models, named
-from finetune.config import Config, HardwareConfig, MethodConfig, ModelConfig, TargetsConfig
-from finetune.encoding import Encoder
 from finetune.errors import ConfigError
-from finetune.four_bit import four_bit_modules
-from finetune.predictors.local import score_labels
-from finetune.training import lora
-from finetune.training.loss import answer_loss, count_labels
+from finetune.training.loss import answer_loss
 
 SIZES = [(32, 32), (33, 31), (64, 64), (100, 40), (40, 100), (300, 299), (17, 120), (640, 480)]
-
-# idefics3 carries the embedded model and runs in the default suite; the others run with `make families`.
-pytestmark = pytest.mark.parametrize(
-    "name",
-    [name if name == "idefics3" else pytest.param(name, marks=pytest.mark.families) for name in named.names("family")],
-    scope="module",
-)
-
-
-@pytest.fixture(scope="module")
-def folder(name, tmp_path_factory):
-    return micro.save(tmp_path_factory.mktemp(name), model_type=families.load(name).model_types[0])
-
-
-@pytest.fixture(scope="module")
-def tiled(name, tmp_path_factory):
-    return micro.save(tmp_path_factory.mktemp(name), model_type=families.load(name).model_types[0], splitting=True)
-
-
-def load(name, folder, **method):
-    config = Config(
-        model=ModelConfig(family=name, path=str(folder)),
-        method=MethodConfig(rank=2, **method),
-        hardware=HardwareConfig(device="cpu"),
-    )
-    return models.load(config), config
-
-
-@pytest.fixture
-def loaded(name, folder):
-    return load(name, folder)[0]
-
-
-@pytest.fixture
-def encoder(loaded):
-    return Encoder(loaded.processor, loaded.family)
 
 
 def logits(model, batch):
@@ -58,114 +19,130 @@ def logits(model, batch):
         return model(**{name: value for name, value in batch.items() if name != "labels"}).logits
 
 
+def test_every_family_has_a_small_model_here_and_gives_reasons():
+    assert named.names("family") == catalogue.NAMES
+    for name in named.names("family"):
+        family = families.load(name)
+        assert family.name == name
+        assert set(family.gaps) <= set(families.CLAUSES)
+        assert all(len(reason) > 20 for reason in family.gaps.values())
+        assert bool(family.features) != ("cached" in family.gaps)
+        assert family.boxes in boxes.CODECS
+
+
+@clauses.of("image")
 def test_another_image_changes_the_logits(loaded, encoder):
     example = micro.example(0)
     first, second = (logits(loaded.model, encoder.prompts([example], [[micro.picture(n)]])) for n in (0, 1))
     assert (first[0, -1] - second[0, -1]).abs().max() > 1e-3
 
 
-def test_labels_cover_the_answer_with_its_end_token_and_nothing_else(loaded, encoder):
-    example = micro.example(0, "scratch")
+@clauses.of("labels")
+@pytest.mark.parametrize("answer", ["scratch", "no defect.", "\u00e9\u6f22"])
+def test_labels_cover_the_answer_with_its_end_token_and_nothing_else(loaded, encoder, answer):
+    example = micro.example(0, answer)
     batch = encoder.supervised([example], [[micro.picture(0)]])
     ids = batch["labels"][0][batch["labels"][0] != -100]
-    assert encoder.tokenizer.decode(ids).strip() == "scratch" + loaded.family.end_token
+    assert encoder.tokenizer.decode(ids).strip() == answer + encoder.end_token
     ends = loaded.model.generation_config.eos_token_id
     assert ids[-1].item() in ([ends] if isinstance(ends, int) else ends)
+    alone = encoder.prompts([example], [[micro.picture(0)]])["input_ids"][0]
+    assert torch.equal(batch["input_ids"][0, : len(alone)], alone)  # a prompt in training is the prompt in use
+    assert ids.tolist() == encoder.answer_ids(example, answer)
 
 
-def test_image_tokens_are_image_features(name, tiled):
-    loaded, _ = load(name, tiled)
-    encoder = Encoder(loaded.processor, loaded.family)
-    batch = encoder.supervised([micro.example(0)], [[micro.picture(0, (64, 48))]])
-    pixels = {key: batch[key] for key in (*loaded.family.vision_inputs, *loaded.family.feature_inputs)}
-    features = loaded.model.get_image_features(**pixels, return_dict=True).pooler_output
-    assert sum(len(rows) for rows in features) == (batch["input_ids"] == encoder.image_id).sum()
+@clauses.of("features")
+@pytest.mark.parametrize("size", [(64, 48), (30, 90)])
+def test_image_tokens_are_image_features(loaded, encoder, size):
+    batch = encoder.prompts([micro.example(0)], [[micro.picture(0, size)]])
+    rows = rows_of(encoded(loaded, batch), loaded.family.features)
+    assert len(rows) == (batch["input_ids"] == encoder.image_id).sum() > 0
 
 
-@pytest.mark.parametrize("splitting", [False, True])
-def test_header_arithmetic_is_the_real_count(name, folder, tiled, splitting):
-    loaded, _ = load(name, tiled if splitting else folder)
-    encoder = Encoder(loaded.processor, loaded.family)
+def encoded(loaded, batch):
+    """What the library's own method makes of the images of a batch."""
+    family = loaded.family
+    names = [name for name in (*family.vision_inputs, *family.feature_inputs) if name in batch]
+    owner = loaded.model if "get_image_features" in dir(loaded.model) else loaded.model.model
+    with torch.no_grad():
+        return owner.get_image_features(**{name: batch[name] for name in names}, return_dict=True)
+
+
+def rows_of(found, kind):
+    """`[tokens, hidden]`: the rows of all images, in order."""
+    rows = found.last_hidden_state if kind == "hidden" else found.pooler_output
+    return rows.flatten(0, -2) if isinstance(rows, torch.Tensor) else torch.cat([row.flatten(0, -2) for row in rows])
+
+
+@clauses.of("arithmetic")
+def test_header_arithmetic_is_the_real_count(encoder):
     for size in SIZES:
         example = micro.example(0)
         real = int(encoder.supervised([example], [[micro.picture(0, size)]])["attention_mask"].sum())
         assert encoder.length(example, [(size[1], size[0])]) == real, size
+    text = micro.example(0, images=0)
+    assert "text_only" in encoder.family.gaps or encoder.length(text, []) == int(
+        encoder.supervised([text], [[]])["attention_mask"].sum()
+    )
 
 
-@pytest.mark.parametrize("splitting", [False, True])
-def test_shrinking_first_gives_the_same_pixels(name, folder, tiled, splitting):
-    loaded, _ = load(name, tiled if splitting else folder)
+@clauses.of("arithmetic")
+def test_shrinking_first_gives_the_same_pixels(loaded):
     for size in SIZES:
         image = micro.picture(0, size)
         shrunk = loaded.family.shrink(loaded.processor, image)
         assert max(shrunk.size) <= max(image.size)
-        whole, less = (loaded.processor.image_processor([[one]], return_tensors="pt") for one in (image, shrunk))
-        assert torch.equal(whole["pixel_values"], less["pixel_values"]), size
+        if shrunk is not image:
+            pair = [loaded.processor.image_processor([[one]], return_tensors="pt") for one in (image, shrunk)]
+            assert torch.equal(pair[0]["pixel_values"], pair[1]["pixel_values"]), size
 
 
+@clauses.of("lora")
 def test_every_parameter_has_one_component(loaded):
     parts = {families.component_of(loaded.family, name) for name, _ in loaded.model.named_parameters()}
-    assert parts == {"vision_tower", "projector", "language_model"}  # the head is tied to the embedding
-    assert families.component_of(loaded.family, "lm_head.weight") == "head"
+    assert {"vision_tower", "projector", "language_model"} <= parts
+    assert families.component_of(loaded.family, f"{loaded.family.head[0]}.weight") == "head"
     with pytest.raises(ConfigError, match="lies under none of its prefixes"):
         families.component_of(loaded.family, "elsewhere.blocks.0")
 
 
-def test_lora_reaches_the_language_model_alone(name, folder):
-    loaded, config = load(name, folder)
-    model = lora.adapt(loaded, config)
-    assert {families.component_of(loaded.family, key) for key, _ in lora.trainable(model)} == {"language_model"}
-
-
-def test_four_bit_reaches_the_language_model_alone(name, folder):
-    loaded, _ = load(name, folder, quantise="nf4")
-    assert {families.component_of(loaded.family, key) for key in four_bit_modules(loaded.model)} == {"language_model"}
-
-
-def test_frozen_tensors_keep_every_bit(name, folder):
-    loaded, config = load(name, folder, targets=TargetsConfig("none", "full", "attention"))
-    model = lora.adapt(loaded, config)
-    frozen = {key: value.detach().clone() for key, value in model.named_parameters() if not value.requires_grad}
-    encoder = Encoder(loaded.processor, loaded.family)
-    batch = encoder.supervised([micro.example(0)], [[micro.picture(0)]])
-    optimiser = torch.optim.SGD([value for _, value in lora.trainable(model)], lr=0.5)
-    answer_loss(model, batch, count_labels([batch])).backward()
-    optimiser.step()
-    assert all(torch.equal(value, frozen[key]) for key, value in model.named_parameters() if key in frozen)
-    with model.disable_adapter():
-        off = logits(model, batch)
-    assert torch.equal(off, logits(load(name, folder)[0].model, batch))
-
-
+@clauses.of("text_only")
 def test_a_text_only_sample_trains_beside_one_with_an_image(loaded, encoder):
-    both = encoder.supervised([micro.example(0, images=0), micro.example(1, "yes")], [[], [micro.picture(1)]])
-    alone = [
-        encoder.supervised([micro.example(0, images=0)], [[]]),
-        encoder.supervised([micro.example(1, "yes")], [[micro.picture(1)]]),
-    ]
+    examples = [micro.example(0, images=0), micro.example(1, "yes"), micro.example(2, "scratch", images=0)]
+    pictures = [[], [micro.picture(1)], []]
     with torch.no_grad():
-        together = answer_loss(loaded.model, both, 1)
-        apart = sum(answer_loss(loaded.model, batch, 1) for batch in alone)
-    torch.testing.assert_close(together, apart, rtol=1e-5, atol=1e-5)
+        together = answer_loss(loaded.model, encoder.supervised(examples, pictures), 1)
+        apart = [
+            answer_loss(loaded.model, encoder.supervised([e], [p]), 1) for e, p in zip(examples, pictures, strict=True)
+        ]
+    torch.testing.assert_close(together, sum(apart), rtol=1e-5, atol=1e-5)
 
 
-def test_answers_do_not_depend_on_the_batch(loaded, encoder):
-    questions = ["Is there a defect?", "Is it?", "Look closely: is there a defect on this part?"]
-    examples = [micro.example(number, question=question) for number, question in enumerate(questions)]
-    images = [[micro.picture(number)] for number in range(3)]
-    labels = ["no", "yes", "scratch"]
-    together = score_labels(loaded.model, encoder, examples, images, labels)
-    alone = torch.cat(
-        [score_labels(loaded.model, encoder, [e], [i], labels) for e, i in zip(examples, images, strict=True)]
-    )
-    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
-
-
+@clauses.of("cached")
 def test_cached_features_give_the_same_logits(loaded, encoder):
-    batch = encoder.supervised([micro.example(0, images=2)], [[micro.picture(0), micro.picture(1)]])
+    """Rows are computed one image at a time and handed over in the form that the family says."""
+    batch = encoder.supervised([micro.example(0), micro.example(1)], [[micro.picture(0)], [micro.picture(1)]])
     live = logits(loaded.model, batch)
-    pixels = {key: batch.pop(key) for key in loaded.family.vision_inputs}
-    pixels |= {key: batch[key] for key in loaded.family.feature_inputs}
-    with torch.no_grad():
-        features = loaded.model.get_image_features(**pixels, return_dict=True)
-    assert torch.equal(logits(loaded.model, {**batch, "mm_encoder_outputs": {"image": features}}), live)
+    apart = [encoded(loaded, encoder.prompts([micro.example(n)], [[micro.picture(n)]])) for n in (0, 1)]
+    rows = [rows_of(found, loaded.family.features) for found in apart]
+    given = {
+        "list": {"pooler_output": rows},
+        "tensor": {"pooler_output": torch.cat(rows)},
+        "hidden": {"last_hidden_state": torch.cat(rows)[None]},
+    }[loaded.family.features]
+    if loaded.family.deepstack:
+        levels = zip(*(found.deepstack_features for found in apart), strict=True)
+        given["deepstack_features"] = [[torch.cat(list(one)) for one in level] for level in levels]
+    kept = {name: value for name, value in batch.items() if name not in loaded.family.vision_inputs}
+    cached = logits(loaded.model, kept | {"mm_encoder_outputs": {"image": type(apart[0])(**given)}})
+    torch.testing.assert_close(cached, live, rtol=1e-5, atol=1e-5)
+    wrong = logits(loaded.model, kept | {"mm_encoder_outputs": {"image": type(apart[0])(**_zeroed(given))}})
+    assert (wrong - live).abs().max() > 1e-3  # the rows are what the answer is made of
+
+
+def _zeroed(value):
+    if isinstance(value, torch.Tensor):
+        return torch.zeros_like(value)
+    if isinstance(value, dict):
+        return {name: _zeroed(each) for name, each in value.items()}
+    return [_zeroed(each) for each in value]

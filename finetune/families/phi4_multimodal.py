@@ -1,0 +1,30 @@
+"""Phi-4 multimodal: tower, projection and an audio encoder live inside the embedding; fused layers."""
+
+from finetune.families._arithmetic import TORCHVISION, asked_count
+from finetune.family import Family
+
+_EMBED = "model.embed_tokens_extend"
+
+FAMILY = Family(
+    name="phi4_multimodal",
+    model_types=("phi4_multimodal",),
+    vision_tower=(f"{_EMBED}.image_embed", f"{_EMBED}.audio_embed"),
+    projector=(f"{_EMBED}.image_embed.img_projection_up", f"{_EMBED}.image_embed.img_projection_down"),
+    language_model=("model.layers", "model.embed_tokens", "model.norm"),
+    head=("lm_head",),
+    pixel_keys=("size", "dynamic_hd", "image_mean", "image_std"),
+    vision_inputs=("image_pixel_values", "image_sizes", "image_attention_mask"),
+    image_token="<|endoftext10|>",
+    end_token="<|end|>",
+    image_tokens=asked_count,
+    packages=TORCHVISION,
+    image_backend="torchvision",
+    predecessors=("Phi4MMForCausalLM", "Phi3VForCausalLM"),
+    auto_class="AutoModelForCausalLM",
+    unused=(f"{_EMBED}.audio_embed",),
+    no_features="its rows enter inside the embedding, for which the cache has no door",
+    gaps={
+        "features": "the library has no method that gives its rows; the model itself refuses another number",
+        "cached": "its rows enter inside the embedding, for which the cache has no door: the tower runs each epoch",
+    },
+)

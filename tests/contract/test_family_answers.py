@@ -1,0 +1,46 @@
+"""The contract of a family, third part: answering."""
+
+import pytest
+import torch
+from contract import clauses
+from training import micro
+
+from finetune.decoding import greedy, prefill
+from finetune.predictors.local import score_labels
+
+LABELS = ["no", "yes", "scratch"]
+QUESTIONS = ["Is there a defect?", "Is it?", "Look closely: is there a defect on this part?"]
+
+
+@pytest.fixture
+def asked():
+    examples = [micro.example(number, question=question) for number, question in enumerate(QUESTIONS)]
+    return examples, [[micro.picture(0)], [micro.picture(1, (64, 40))], [micro.picture(2)]]
+
+
+@clauses.of("batch")
+def test_answers_do_not_depend_on_the_batch(loaded, encoder, asked):
+    together = score_labels(loaded.model, encoder, *asked, LABELS)
+    alone = [score_labels(loaded.model, encoder, [e], [i], LABELS) for e, i in zip(*asked, strict=True)]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-5, atol=2e-5)
+    with torch.no_grad():
+        written = greedy(loaded.model, prefill(loaded.model, encoder.prompts(*asked), loaded.family), set(), 6)
+        for row, (example, image) in enumerate(zip(*asked, strict=True)):
+            prefix = prefill(loaded.model, encoder.prompts([example], [image]), loaded.family)
+            assert greedy(loaded.model, prefix, set(), 6) == [written[row]]
+
+
+@clauses.of("scores")
+def test_label_scores_are_those_of_a_full_forward_pass(loaded, encoder, asked):
+    """The definition: prompt and answer in one pass, encoded as in training."""
+    found = score_labels(loaded.model, encoder, *asked, LABELS)
+    for row, (example, image) in enumerate(zip(*asked, strict=True)):
+        for column, label in enumerate(LABELS):
+            answered = micro.example(row, label, question=example.question)
+            batch = encoder.supervised([answered], [image])
+            labels = batch.pop("labels")[0, 1:]
+            with torch.no_grad():
+                logits = loaded.model(**batch).logits[0, :-1].double().log_softmax(-1)
+            kept = labels != -100
+            expected = logits[kept].gather(-1, labels[kept, None]).sum()
+            assert found[row, column].item() == pytest.approx(expected.item(), abs=1e-4)
