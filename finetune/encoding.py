@@ -148,7 +148,7 @@ class Encoder:
             sizes: (height, width) of each image, after EXIF rotation.
         """
         text = self.full(example)
-        if sizes and self.family.rewrite is not None:
+        if self.family.rewrite is not None:
             text = self.family.rewrite(self.processor, text)
         written = len(self._ids(text)["input_ids"]) - len(sizes)
         return written + sum(self.family.image_tokens(self.processor, height, width) for height, width in sizes)

@@ -65,7 +65,7 @@ def lora_config(model: nn.Module, family: Family, method: MethodConfig, *, tied:
         "projector": method.targets.projector,
         "language_model": method.targets.language_model,
     }
-    whole = [name for part, target in chosen.items() if target == "full" for name, _ in roots(family, part, model)]
+    whole = [name for part, target in chosen.items() if target == "full" for name in _whole(family, part, model)]
     if chosen["language_model"] == "full" and tied:
         whole += [name for name, _ in roots(family, "head", model)]
     linear = [name for part, target in chosen.items() for name in _linear_layers(model, family, part, target)]
@@ -87,6 +87,15 @@ def lora_config(model: nn.Module, family: Family, method: MethodConfig, *, tied:
         target_parameters=experts or None,
         task_type=None,
     )
+
+
+def _whole(family: Family, component: str, model: nn.Module) -> Iterator[str]:
+    """Names of the modules that make up a component; a list of modules has no forward to wrap, so its members do."""
+    for name, module in roots(family, component, model):
+        if isinstance(module, nn.ModuleList):
+            yield from (f"{name}.{index}" for index in range(len(module)))
+        else:
+            yield name
 
 
 def _linear_layers(model: nn.Module, family: Family, component: str, target: Target) -> list[str]:

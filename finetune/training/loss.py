@@ -32,6 +32,8 @@ def answer_loss(model: Any, batch: Batch, tokens: Tensor | float) -> Tensor:
     kept = wanted.nonzero().squeeze(-1)
     inputs = {name: value for name, value in batch.items() if name not in ("labels", "weights")}
     logits = model(**inputs, logits_to_keep=kept, use_cache=False).logits
+    if logits.shape[1] != len(kept):  # an architecture whose output layer runs everywhere (MiniCPM-V)
+        logits = logits[:, kept]
     flat, gold = logits.flatten(0, 1).float(), labels[:, kept]
     if "weights" not in batch:
         return functional.cross_entropy(flat, gold.flatten(), ignore_index=IGNORED, reduction="sum") / tokens

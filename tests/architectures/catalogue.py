@@ -19,6 +19,7 @@ BUILDERS: dict[str, Builder] = {
         llavas.pixtral,
         more.aya_vision,
         more.cohere2_vision,
+        more.idefics,
         more.idefics2,
         more.minicpmv4_6,
         more.molmo2,

@@ -16,6 +16,9 @@ from transformers import (
     Idefics2Config,
     Idefics2ForConditionalGeneration,
     Idefics2Processor,
+    IdeficsConfig,
+    IdeficsForVisionText2Text,
+    IdeficsProcessor,
     MiniCPMV4_6Config,
     MiniCPMV4_6ForConditionalGeneration,
     MiniCPMV4_6Processor,
@@ -33,6 +36,7 @@ from transformers import (
     Phi4MultimodalProcessor,
 )
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.idefics.image_processing_pil_idefics import IdeficsImageProcessorPil
 from transformers.models.idefics2.image_processing_pil_idefics2 import Idefics2ImageProcessorPil
 from transformers.models.minicpmv4_6.image_processing_pil_minicpmv4_6 import MiniCPMV4_6ImageProcessorPil
 from transformers.models.minicpmv4_6.video_processing_minicpmv4_6 import MiniCPMV4_6VideoProcessor
@@ -182,3 +186,22 @@ def phi4_multimodal() -> tuple[Any, Any]:
     known.chat_template = words.phi("<|endoftext10|>")
     processor = Phi4MultimodalProcessor(images, Phi4MultimodalFeatureExtractor(), known)
     return Phi4MultimodalForCausalLM(config), processor
+
+
+def idefics() -> tuple[Any, Any]:
+    """The Flamingo: a resampler, and a gated layer before every layer."""
+    special = ["<fake_token_around_image>", "<image>"]
+    known = words.tokenizer(special, pad="<unk>", bos="<s>", eos="<end_of_utterance>", adds_bos=True)
+    vision = {"embed_dim": 16, "image_size": SIDE, "patch_size": PATCH, "intermediate_size": 32}
+    perceiver = {"use_resampler": True, "resampler_n_latents": 4, "resampler_depth": 1, "resampler_n_heads": 2}
+    text = sizes.text(known)
+    text = {key: value for key, value in text.items() if key not in ("model_type", "head_dim", "num_key_value_heads")}
+    config = IdeficsConfig(
+        vision_config=vision | {"num_hidden_layers": 2, "num_attention_heads": 2},
+        perceiver_config=perceiver | {"resampler_head_dim": 8},
+        alpha_initializer="ones",
+        use_resampler=True,
+        **text,
+    )
+    images = IdeficsImageProcessorPil(image_size=SIDE)
+    return IdeficsForVisionText2Text(config), IdeficsProcessor(images, known, image_size=SIDE)

@@ -47,6 +47,16 @@ def test_the_head_runs_at_label_positions_alone(encoder):
     assert loss.item() == pytest.approx(torch.log(torch.tensor(500.0)).item())  # uniform over 500 tokens
 
 
+def test_a_head_that_runs_everywhere_gives_the_same_loss(loaded, encoder):
+    batch = batch_of(encoder, 0, 1)
+
+    def everywhere(logits_to_keep, **inputs):
+        return loaded.model(**inputs)
+
+    with torch.no_grad():
+        assert answer_loss(everywhere, batch, 3).item() == pytest.approx(answer_loss(loaded.model, batch, 3).item())
+
+
 def test_four_batches_of_one_are_one_batch_of_four(loaded, encoder):
     loaded.model.requires_grad_(True)
     gradients = []
