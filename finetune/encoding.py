@@ -114,7 +114,7 @@ class Encoder:
 
     def vision(self, image: "Image") -> dict[str, Tensor]:
         """What the processor makes of one image alone, beside what it makes of a bare placeholder."""
-        return self._process([self.family.image_token], [[image]], "right", offsets=False)
+        return self._process([self.family.image_token], None, [[image]])
 
     def joined(self, samples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Puts samples that were encoded one by one, without pixels, into one batch, right padded.

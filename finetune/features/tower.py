@@ -112,7 +112,7 @@ class Tower:
             IntegrityError: the images have more or fewer rows than the batch has places for them.
         """
         rows = [image["rows"] for image in images]
-        wanted, got = int((input_ids == self.base.config.image_token_id).sum()), sum(map(len, rows))
+        wanted, got = int((input_ids == self.encoder.image_id).sum()), sum(map(len, rows))
         if wanted != got:
             raise IntegrityError(
                 f"the batch has {wanted} image tokens, but the features of its {len(rows)} images have {got} rows: "

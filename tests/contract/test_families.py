@@ -9,6 +9,7 @@ from training import micro
 from finetune import boxes, named
 from finetune import family as families
 from finetune.errors import ConfigError
+from finetune.features.tower import Tower
 from finetune.training.loss import answer_loss
 
 SIZES = [(32, 32), (33, 31), (64, 64), (100, 40), (40, 100), (300, 299), (17, 120), (640, 480)]
@@ -121,28 +122,13 @@ def test_a_text_only_sample_trains_beside_one_with_an_image(loaded, encoder):
 @clauses.of("cached")
 def test_cached_features_give_the_same_logits(loaded, encoder):
     """Rows are computed one image at a time and handed over in the form that the family says."""
-    batch = encoder.supervised([micro.example(0), micro.example(1)], [[micro.picture(0)], [micro.picture(1)]])
-    live = logits(loaded.model, batch)
-    apart = [encoded(loaded, encoder.prompts([micro.example(n)], [[micro.picture(n)]])) for n in (0, 1)]
-    rows = [rows_of(found, loaded.family.features) for found in apart]
-    given = {
-        "list": {"pooler_output": rows},
-        "tensor": {"pooler_output": torch.cat(rows)},
-        "hidden": {"last_hidden_state": torch.cat(rows)[None]},
-    }[loaded.family.features]
-    if loaded.family.deepstack:
-        levels = zip(*(found.deepstack_features for found in apart), strict=True)
-        given["deepstack_features"] = [[torch.cat(list(one)) for one in level] for level in levels]
+    examples, pictures = [micro.example(0), micro.example(1)], [micro.picture(0), micro.picture(1, (64, 40))]
+    batch = encoder.supervised(examples, [[picture] for picture in pictures])
+    live, tower = logits(loaded.model, batch), Tower(loaded, encoder)
     kept = {name: value for name, value in batch.items() if name not in loaded.family.vision_inputs}
-    cached = logits(loaded.model, kept | {"mm_encoder_outputs": {"image": type(apart[0])(**given)}})
+    rows = [tower(picture) for picture in pictures]
+    cached = logits(loaded.model, kept | {"mm_encoder_outputs": tower.fed(batch["input_ids"], rows)})
     torch.testing.assert_close(cached, live, rtol=1e-5, atol=1e-5)
-    wrong = logits(loaded.model, kept | {"mm_encoder_outputs": {"image": type(apart[0])(**_zeroed(given))}})
+    none = [{name: torch.zeros_like(value) for name, value in own.items()} for own in rows]
+    wrong = logits(loaded.model, kept | {"mm_encoder_outputs": tower.fed(batch["input_ids"], none)})
     assert (wrong - live).abs().max() > 1e-3  # the rows are what the answer is made of
-
-
-def _zeroed(value):
-    if isinstance(value, torch.Tensor):
-        return torch.zeros_like(value)
-    if isinstance(value, dict):
-        return {name: _zeroed(each) for name, each in value.items()}
-    return [_zeroed(each) for each in value]

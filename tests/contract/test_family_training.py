@@ -12,7 +12,7 @@ from training import micro, micro_run
 from finetune import family as families
 from finetune.config import ModelConfig, TargetsConfig
 from finetune.encoding import Encoder
-from finetune.errors import InterruptedRun
+from finetune.errors import ConfigError, InterruptedRun
 from finetune.four_bit import four_bit_modules
 from finetune.stages import train as stage
 from finetune.training import lora, sft
@@ -56,6 +56,15 @@ def test_lora_reaches_each_component_that_is_named(name, load):
     skipped = loaded.family.linear_skip
     assert not any(key.endswith(skipped) for key in reached if skipped)
     assert bool(loaded.family.experts) == bool(plan.target_parameters)
+
+
+@pytest.mark.families
+def test_dropout_before_bare_experts_is_refused(load):
+    loaded, config = load("llama4")
+    with pytest.raises(ConfigError, match=r"method.dropout=0.1: the experts of llama4 are bare parameters"):
+        lora.lora_config(loaded.model, loaded.family, replace(config.method, dropout=0.1))
+    attention = replace(config.method, dropout=0.1, targets=TargetsConfig("none", "none", "attention"))
+    assert not lora.lora_config(loaded.model, loaded.family, attention).target_parameters
 
 
 @clauses.of("four_bit")
