@@ -27,12 +27,12 @@ def templated(processor):
 
 
 USER = "{% for m in messages %}{{ m['content'][-1]['text'] }}"
-TURNS = USER + "%s{%% endfor %%}{%% if add_generation_prompt %%}A:{%% endif %%}"
+TURNS = USER + "END{% endfor %}{% if add_generation_prompt %}A:{% endif %}"
 
 
 def test_the_end_token_is_what_the_template_puts_after_an_answer(templated):
     open_ended = replace(FAMILY, end_token="")
-    encoder = Encoder(templated(TURNS % "<fake_token_around_image>\n"), open_ended)
+    encoder = Encoder(templated(TURNS.replace("END", "<fake_token_around_image>\n")), open_ended)
     assert encoder.end_token == "<fake_token_around_image>"
 
 
@@ -54,7 +54,6 @@ def test_it_is_written_right_after_the_answer(templated):
 
 def test_nothing_that_ends_an_answer_is_an_error(templated, monkeypatch):
     processor = templated(USER + "{% endfor %}")
-    monkeypatch.setattr(processor.tokenizer, "_special_tokens_map", {**processor.tokenizer._special_tokens_map})
     monkeypatch.setattr(type(processor.tokenizer), "eos_token", None, raising=False)
     with pytest.raises(ConfigError, match="neither the chat template nor the tokenizer has a token that ends an ans"):
         Encoder(processor, replace(FAMILY, end_token=""))

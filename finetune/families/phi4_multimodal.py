@@ -8,8 +8,16 @@ _EMBED = "model.embed_tokens_extend"
 FAMILY = Family(
     name="phi4_multimodal",
     model_types=("phi4_multimodal",),
-    vision_tower=(f"{_EMBED}.image_embed", f"{_EMBED}.audio_embed"),
-    projector=(f"{_EMBED}.image_embed.img_projection_up", f"{_EMBED}.image_embed.img_projection_down"),
+    vision_tower=(f"{_EMBED}.image_embed.img_processor", f"{_EMBED}.audio_embed"),
+    projector=tuple(
+        f"{_EMBED}.image_embed.{part}"
+        for part in (
+            "img_projection_up",
+            "img_projection_down",
+            "global_img_feature_extensor",
+            "sub_img_feature_extensor",
+        )
+    ),
     language_model=("model.layers", "model.embed_tokens", "model.norm"),
     head=("lm_head",),
     pixel_keys=("size", "dynamic_hd", "image_mean", "image_std"),

@@ -151,13 +151,21 @@ class Tower:
         handles = [root.register_forward_hook(lambda module, inputs, output: seen.append(output)) for root in roots]
         try:
             with torch.inference_mode():
-                self.loaded.model.get_image_features(**given)
+                self._see(given, batch)
         finally:
             for handle in handles:
                 handle.remove()
         rows = torch.cat([(out if isinstance(out, torch.Tensor) else out[0]).flatten(0, -2).float() for out in seen])
         pooled = torch.cat([rows.mean(0), rows.amax(0)]).cpu().numpy().astype(np.float64)
         return pooled, pixels.digest(images)
+
+    def _see(self, given: Json, batch: Json) -> None:
+        """Runs the tower; the whole model where the library has no method for its images alone."""
+        inner = self.loaded.model.base_model
+        if "get_image_features" in dir(inner):
+            inner.get_image_features(**given)
+        else:
+            self.loaded.model(**{name: value.to(self.loaded.device) for name, value in batch.items()})
 
 
 def choose(

@@ -136,3 +136,24 @@ def test_open_answers_are_beyond_it(built):
     run = RunDir(built)
     with pytest.raises(ConfigError, match="linear looks at the picture alone"):
         list(linear.predict(built_run.load(built), run, [], built, ()))
+
+
+def test_a_tower_without_a_method_of_its_own_is_seen_through_the_whole_model():
+    asked = []
+
+    class Inner:
+        pass
+
+    class Whole:
+        base_model = Inner()
+
+        def __call__(self, **inputs):
+            asked.append(sorted(inputs))
+
+    tower = linear.Tower.__new__(linear.Tower)
+    tower.loaded = type("Loaded", (), {"model": Whole(), "device": torch.device("cpu")})
+    batch = {"input_ids": torch.ones(1, 2), "pixel_values": torch.ones(1, 3)}
+    tower._see({"pixel_values": batch["pixel_values"]}, batch)
+    Inner.get_image_features = lambda self, **inputs: asked.append(sorted(inputs))
+    tower._see({"pixel_values": batch["pixel_values"]}, batch)
+    assert asked == [["input_ids", "pixel_values"], ["pixel_values"]]
