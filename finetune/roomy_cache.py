@@ -76,6 +76,8 @@ def _layer(layer: Any, room: int, rows: Tensor | None) -> Any:
 
 def _plain(whole: Any, rows: Tensor | None) -> Any:
     found = copy.deepcopy(whole)
-    if rows is not None:
+    if rows is not None and "batch_select_indices" in dir(found):
         found.batch_select_indices(rows)
+    elif rows is not None:  # the states of linear attention, which are reordered for beams and selected by nothing
+        found.reorder_cache(rows)
     return found
