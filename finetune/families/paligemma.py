@@ -10,7 +10,7 @@ from finetune.family import Family
 def render(processor: Any, turns: Sequence[Any], answer: str | None) -> str:
     """Images, what the turns say, a line break; then the answer."""
     parts = [part for turn in turns for part in turn["content"]]
-    images = sum(part["type"] == "image" for part in parts)
+    images: int = sum(part["type"] == "image" for part in parts)
     text: str = " ".join(part["text"] for part in parts if part["type"] == "text")
     return str(processor.image_token) * images + text + "\n" + (answer or "")
 

@@ -32,6 +32,7 @@ FAMILY = Family(
     unused=(f"{_EMBED}.audio_embed",),
     no_features="its rows enter inside the embedding, for which the cache has no door",
     gaps={
+        "batch": "images of different sizes in one batch change each other's rows; use evaluate.batch_size=1",
         "features": "the library has no method that gives its rows; the model itself refuses another number",
         "cached": "its rows enter inside the embedding, for which the cache has no door: the tower runs each epoch",
     },

@@ -33,8 +33,8 @@ def test_answers_do_not_depend_on_the_batch(loaded, encoder, asked):
 @clauses.of("scores")
 def test_label_scores_are_those_of_a_full_forward_pass(loaded, encoder, asked):
     """The definition: prompt and answer in one pass, encoded as in training."""
-    found = score_labels(loaded.model, encoder, *asked, LABELS)
     for row, (example, image) in enumerate(zip(*asked, strict=True)):
+        found = score_labels(loaded.model, encoder, [example], [image], LABELS)[0]
         for column, label in enumerate(LABELS):
             answered = micro.example(row, label, question=example.question)
             batch = encoder.supervised([answered], [image])
@@ -43,4 +43,4 @@ def test_label_scores_are_those_of_a_full_forward_pass(loaded, encoder, asked):
                 logits = loaded.model(**batch).logits[0, :-1].double().log_softmax(-1)
             kept = labels != -100
             expected = logits[kept].gather(-1, labels[kept, None]).sum()
-            assert found[row, column].item() == pytest.approx(expected.item(), abs=1e-4)
+            assert found[column].item() == pytest.approx(expected.item(), abs=1e-4)
