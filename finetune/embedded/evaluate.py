@@ -100,7 +100,7 @@ def generate(
     images = [[surface.image()] for surface, _ in asked]
     batch = processor(text=texts, images=images, padding=True, padding_side="left", return_tensors="pt")
     batch["pixel_values"] = batch["pixel_values"].to(model.dtype)
-    out = model.generate(**batch, max_new_tokens=12, do_sample=False)  # type: ignore[misc]
+    out = model.generate(**batch, max_new_tokens=12, do_sample=False)
     new = out[:, batch["input_ids"].shape[1] :]
     texts = processor.batch_decode(new, skip_special_tokens=True)
     return [text.strip() for text in texts]
