@@ -15,6 +15,7 @@ from finetune.rundir import Json
 from finetune.training import lora, preflight
 from finetune.training.collator import Collator, Item, Pictures
 from finetune.training.loss import answer_loss, count_labels
+from finetune.training.memory import Estimate, estimate
 
 _LENGTHS = 2000
 """Examples whose tokens are counted, evenly spaced."""
@@ -34,7 +35,7 @@ class Fitted:
         table: component -> what of it trains.
         step_s: seconds of one optimiser step, measured.
         steps: of the whole training.
-        memory_mib: weights, gradients and optimiser state, computed; activations come on top.
+        memory: of a training on this machine, at its peak.
     """
 
     tokens: tuple[int, int, int]
@@ -46,7 +47,7 @@ class Fitted:
     table: dict[str, Json]
     step_s: float
     steps: int
-    memory_mib: float
+    memory: Estimate
 
 
 def fit(config: Config, found: Prepared, measured: Measured, problems: Problems) -> Fitted:
@@ -60,7 +61,8 @@ def fit(config: Config, found: Prepared, measured: Measured, problems: Problems)
     encoder = Encoder(loaded.processor, loaded.family)
     limit: int = loaded.model.config.get_text_config().max_position_embeddings
     some = found.examples[:: max(1, len(found.examples) // _LENGTHS)]
-    lengths, scales = [], []
+    lengths: list[int] = []
+    scales = []
     for example in some:
         sizes = [preflight.size(found.root, ref) for ref in example.images]
         lengths.append(encoder.length(example, sizes))
@@ -76,6 +78,7 @@ def fit(config: Config, found: Prepared, measured: Measured, problems: Problems)
     seen = encoder.supervision({name: encoded[name] for name in ("labels", "attention_mask")})
     model = lora.adapt(loaded, config)
     table = lora.table(model, loaded.family)
+    longest = some[lengths.index(max(lengths))]
     fitted = Fitted(
         tokens=(min(lengths), sorted(lengths)[len(lengths) // 2], max(lengths)),
         limit=limit,
@@ -84,9 +87,9 @@ def fit(config: Config, found: Prepared, measured: Measured, problems: Problems)
         share=seen.share,
         pixels_a_token=max(scales),
         table=table,
+        memory=_memory(config, loaded, model, collator([Item(longest, 0)])),  # before anything else has taken memory
         step_s=_step(model, encoded, loaded.device) * config.train.accumulate,
         steps=_steps(config, len(train)),
-        memory_mib=_memory_mib(model, table),
     )
     if measured.defects and measured.defects[0] < fitted.pixels_a_token:
         problems.warnings.append(_too_small(measured.defects, fitted.pixels_a_token))
@@ -127,8 +130,13 @@ def _steps(config: Config, count: int) -> int:
     return max(1, round(config.train.epochs * -(-count // a_step)))
 
 
-def _memory_mib(model: Any, table: dict[str, Json]) -> float:
-    """Weights as they are, and for what trains a gradient and AdamW's two moments in fp32."""
-    weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    trained = sum(row["trained"] for row in table.values())
-    return float(weights + 12 * trained) / 2**20
+def _memory(config: Config, loaded: models.Loaded, model: Any, longest: dict[str, Any]) -> Estimate:
+    """What the training itself will say before its first step, where no feature is cached yet."""
+    return estimate(
+        model,
+        {name: value for name, value in longest.items() if name not in ("ids", "shown")},
+        batch_size=config.train.batch_size,
+        device=loaded.device,
+        trainer=config.train.trainer,
+        bf16=models.precision(config, loaded.device) == "bf16",
+    )

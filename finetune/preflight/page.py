@@ -50,7 +50,7 @@ def lines(checked: Checked) -> list[str]:
             f"supervised: {' | '.join(map(repr, fitted.supervised[:4]))} ({fitted.share:.1%} of the tokens)",
             f"scale: one image token stands for a square of {fitted.pixels_a_token:.0f} px of the source",
             f"trains: {trained(fitted):,} of {parameters(fitted):,} parameters",
-            f"memory: {fitted.memory_mib:,.0f} MiB for weights, gradients and optimiser; activations come on top",
+            fitted.memory.told(),
             f"time: {fitted.steps:,} steps of {fitted.step_s:.2f} s, measured on one batch: about {duration(fitted)}",
         ]
     told += [f"warning: {warning}" for warning in checked.problems.warnings]
