@@ -44,6 +44,7 @@ python -m finetune --help lists every group and key."""
 def main(arguments: list[str]) -> int:
     """Runs one command and returns its exit code; a user's error is printed as one paragraph."""
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns that no native code was fetched: our choice
+    logging.getLogger("DeepSpeed").addFilter(_is_error)  # its notes would stand among results, on standard output
     try:
         return _dispatch(arguments)
     except UserError as error:
@@ -55,6 +56,10 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader (`| head`) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def _dispatch(arguments: list[str]) -> int:

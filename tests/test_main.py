@@ -1,5 +1,6 @@
 """The command line as a process: exit codes, what is printed where, and that torch stays out."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -143,3 +144,18 @@ def test_a_misspelt_option_of_the_adapter_leaves_nothing_behind(
     assert main(["data.path=x", "data.options.frmae=1"]) == 2
     assert "Did you mean data.options.frame?" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_deepspeed_writes_no_notes_among_results(capsys):
+    """Its logger prints on standard output, whatever level it is set to before it is imported."""
+    logger = logging.getLogger("DeepSpeed")
+    printing = logging.StreamHandler(sys.stdout)
+    logger.addHandler(printing)
+    try:
+        assert main(["show", "tasks"]) == 0
+        capsys.readouterr()
+        logger.warning("a note")
+        logger.error("a fault")
+    finally:
+        logger.removeHandler(printing)
+    assert capsys.readouterr().out == "a fault\n"

@@ -23,10 +23,10 @@ def out_of_memory_above(monkeypatch, most, error):
     """Memory for `most` prompts."""
     inner = local.prefill
 
-    def prefill(model, inputs):
+    def prefill(model, inputs, family):
         if len(inputs["input_ids"]) > most:
             raise error
-        return inner(model, inputs)
+        return inner(model, inputs, family)
 
     monkeypatch.setattr(local, "prefill", prefill)
 
