@@ -50,6 +50,7 @@ def unknown(what: str, got: str, menu: Iterable[str]) -> str:
     return f"unknown {what} {got!r}.{hint} There are: {', '.join(choices) or 'none'}."
 
 
+@cache
 def _shipped(seam: str) -> set[str]:
     package = importlib.import_module(SEAMS[seam])
     return {module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")}
