@@ -74,6 +74,7 @@ class DataConfig:
 
     adapter: str = key("image_folder", "source format: a file in data_adapters/")
     path: str | None = key(None, "folder or file of the source")
+    test_path: str | None = key(None, "a second source, read by the same rules, that is the whole test", late=True)
     options: dict[str, Any] = field(default_factory=dict, metadata={"help": "options of the adapter, checked by it"})
     group: str | None = key(None, "column or rule that must not span splits (patient, part, module)")
     split: SplitConfig = section(SplitConfig)

@@ -47,10 +47,20 @@ def _data_problems(config: Config) -> list[str]:
     if data.split.val + data.split.test >= 1:
         found.append(f"data.split: val + test = {data.split.val + data.split.test:g} leaves nothing to train on")
     judged = [stage for stage in ("evaluate", "export") if stage in config.stages]
-    if not data.split.test and judged and not data.folds and not data.split.column:
+    if not data.split.test and judged and not (data.folds or data.split.column or data.test_path):
         found.append(f"data.split.test: got 0, but {' and '.join(judged)} among the stages need test examples")
     if data.folds < 0 or data.folds == 1:
         found.append(f"data.folds: got {data.folds}, expected 0 (off) or at least 2")
+    if data.test_path is not None:
+        found += [
+            f"data.test_path is the test: {key} cannot divide the data as well, leave it out"
+            for key, given in (
+                ("data.folds", data.folds),
+                ("data.split.column", data.split.column),
+                ("data.split.by", data.split.by.column),
+            )
+            if given
+        ]
     if data.folds and data.split.column:
         found.append("data.folds and data.split.column exclude each other: choose one")
     if not 0 < data.train_share <= 1:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from finetune import named
+from finetune import external, named
 from finetune.config import Config, DataConfig, TaskConfig
 from finetune.convert import to_dataclass
 from finetune.errors import ConfigError, DataError
@@ -78,10 +78,22 @@ def image_root(config: Config, run: RunDir) -> Path:
     Raises:
         DataError: the source is not there.
     """
-    adapter = named.load("adapter", config.data.adapter)
-    if adapter.WRITES_IMAGES:
-        return run.data
-    root: Path = adapter.locate(source_path(config.data), options(config.data))
+    root = sources(config.data)[1]
+    return run.data if root is None else root
+
+
+def sources(data: DataConfig) -> tuple[list[external.Source], Path | None]:
+    """The sources that are read, and the folder that their image paths start from: None for the one of the run.
+
+    Raises:
+        DataError: a source is not there.
+    """
+    adapter = named.load("adapter", data.adapter)
+    return external.sources(data, None if adapter.WRITES_IMAGES else _located)
+
+
+def _located(data: DataConfig) -> Path:
+    root: Path = named.load("adapter", data.adapter).locate(source_path(data), options(data))
     return root
 
 
@@ -96,7 +108,12 @@ def examples(config: Config, images: Path) -> Iterator[Example | BadRow]:
     relabel, kind = relabelling(config.data), named.load("task", config.task.kind)
     own = {entry.name for entry in dataclasses.fields(adapter.Options)}
     secret = None if config.data.site_key is None or "site_key" in own else _secret(config.data.site_key)
-    for item in adapter.read(source_path(config.data), options(config.data), images):
+    read = (
+        source.placed(row)
+        for source in sources(config.data)[0]
+        for row in adapter.read(source_path(source.data), options(source.data), images)
+    )
+    for item in read:
         row = item if isinstance(item, BadRow) else _checked(item, relabel, kind, config.task)
         if isinstance(row, Example) and config.data.split.by.column is not None:
             row = _placed(row, config.data.split.by.column)

@@ -107,6 +107,8 @@ def _model(config: Config, part: Part) -> Iterator[Field]:
 def _data(config: Config, run: RunDir) -> Iterator[Field]:
     summary = read_json(run.summary)
     yield Field("source", f"{config.data.adapter}: {config.data.path or 'made by the adapter'}", "config")
+    if config.data.test_path is not None:
+        yield Field("external test set", config.data.test_path, "config")
     yield Field("question", config.task.question, "config")
     yield Field("labels", ", ".join(summary["labels"]), "config" if config.task.labels else "measured")
     yield Field("what never spans splits", config.data.group or "groups as the adapter makes them", "config")

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from finetune import dataset, named, pixels
-from finetune.config import Config, identity
+from finetune.config import Config, DataConfig, identity
 from finetune.errors import DataError
 from finetune.example import Example
 from finetune.rundir import sha256_file
@@ -28,17 +28,19 @@ def glance(config: Config, beside: Collection[Path] = ()) -> str:
         DataError: the source is not there.
     """
     whole = hashlib.sha256(json.dumps([identity(config.data), dataclasses.asdict(config.task)]).encode())
-    path, adapter = dataset.source_path(config.data), named.load("adapter", config.data.adapter)
-    if path is not None and path.is_file():
+    adapter = named.load("adapter", config.data.adapter)
+    for data in (source.data for source in dataset.sources(config.data)[0]):
+        path = dataset.source_path(data)
+        if path is None or not path.is_file():
+            for relative, place in _files(data, beside):
+                whole.update(relative.encode("utf-8", "surrogateescape") + b"\0" + _stat(place))
+            continue
         whole.update(_stat(path))
         if not adapter.WRITES_IMAGES:
-            root = adapter.locate(path, dataset.options(config.data))
-            for item in adapter.read(path, dataset.options(config.data), root):
+            root = adapter.locate(path, dataset.options(data))
+            for item in adapter.read(path, dataset.options(data), root):
                 for ref in item.images if isinstance(item, Example) else ():
                     whole.update(ref.path.encode("utf-8", "surrogatepass") + _stat(root / ref.path))
-    else:
-        for relative, place in _files(config, beside):
-            whole.update(relative.encode("utf-8", "surrogateescape") + b"\0" + _stat(place))
     return whole.hexdigest()
 
 
@@ -51,14 +53,17 @@ def content(config: Config, beside: Collection[Path] = ()) -> str:
         DataError: the source is not there.
     """
     whole = hashlib.sha256()
-    path, adapter = dataset.source_path(config.data), named.load("adapter", config.data.adapter)
-    if adapter.WRITES_IMAGES:
-        if path is not None and path.is_file():
-            return sha256_file(path)
-        for relative, place in _files(config, beside):
-            whole.update(relative.encode("utf-8", "surrogateescape") + b"\0" + _digest(partial(Path, place)).encode())
+    sources, root = dataset.sources(config.data)
+    if root is None:
+        for data in (source.data for source in sources):
+            path = dataset.source_path(data)
+            if path is not None and path.is_file():
+                whole.update(sha256_file(path).encode())
+                continue
+            for relative, place in _files(data, beside):
+                digest = _digest(partial(Path, place))
+                whole.update(relative.encode("utf-8", "surrogateescape") + b"\0" + digest.encode())
         return whole.hexdigest()
-    root: Path = adapter.locate(path, dataset.options(config.data))
     image = lru_cache(maxsize=2**16)(partial(_image_digest, root))
     for item in dataset.examples(config, root):
         if isinstance(item, Example):
@@ -69,12 +74,12 @@ def content(config: Config, beside: Collection[Path] = ()) -> str:
     return whole.hexdigest()
 
 
-def _files(config: Config, beside: Collection[Path]) -> Iterator[tuple[str, Path]]:
+def _files(data: DataConfig, beside: Collection[Path]) -> Iterator[tuple[str, Path]]:
     """Regular files of the source with their paths below it, sorted; links to folders are not followed."""
-    path, adapter = dataset.source_path(config.data), named.load("adapter", config.data.adapter)
+    path, adapter = dataset.source_path(data), named.load("adapter", data.adapter)
     if path is None and adapter.WRITES_IMAGES:
         return
-    root: Path = adapter.locate(path, dataset.options(config.data))
+    root: Path = adapter.locate(path, dataset.options(data))
     apart = {os.path.realpath(folder) for folder in beside}
     for parent, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if os.path.realpath(os.path.join(parent, name)) not in apart)

@@ -248,6 +248,7 @@ def check_classes(counts: Mapping[str, Mapping[str, int]], data: DataConfig, fol
 def _exempt(data: DataConfig, counts: Mapping[str, Mapping[str, int]]) -> Collection[str]:
     shares = {"val": data.split.val, "test": data.split.test}
     exempt = {split for split, share in shares.items() if share == 0 and not data.folds}
+    exempt -= {"test"} if data.test_path is not None else set()
     if data.folds and data.split.val == 0:
         exempt.add("val")
     if data.split.column is not None and not sum(counts["val"].values()):

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from finetune import dataset, intake, named, source, split, split_by, tiles
+from finetune import dataset, external, intake, named, source, split, split_by, tiles
 from finetune.compose import run_folder
 from finetune.config import Config, identity
 from finetune.duplicates import findings, search
@@ -87,7 +87,10 @@ def run(config: Config, run: RunDir) -> list[Path]:
 def _folds(items: Sequence[split.Item], config: Config, empty: set[str], counts: Counter[str]) -> list[split.Fold]:
     split.unique_ids(items)
     data = config.data
-    folds = split.folds(items, data.folds, data.split) if data.folds else [split_by.chosen(items, data.split)]
+    if data.test_path is not None:
+        folds = [external.assign(items, data.split)]
+    else:
+        folds = split.folds(items, data.folds, data.split) if data.folds else [split_by.chosen(items, data.split)]
     folds = [split.thin(items, fold, data.train_share, data.split.salt) for fold in folds]
     counts["by_share"] = _unused(folds)
     folds = [tiles.thin(items, fold, empty, data) for fold in folds]
