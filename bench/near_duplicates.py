@@ -35,6 +35,10 @@ def main() -> None:
         sorted(f for f in (given.folder or Path()).iterdir() if f.suffix in (".png", ".jpg")) if given.folder else []
     )
     pictures = [Image.open(file).convert("RGB") for file in files] or planted.cells(given.count)
+    if len(pictures) < given.copies * len(planted.KINDS):
+        parser.error(
+            f"--copies: {len(planted.KINDS)} kinds of {given.copies} need as many pictures, there are {len(pictures)}"
+        )
     order, rows = rng.permutation(len(pictures)), [sketch(picture) for picture in pictures]
     wanted: dict[tuple[int, int], str] = {}
     owner: dict[int, str] = {}
