@@ -16,16 +16,16 @@ from finetune.embedded.surfaces import KINDS, Instance, Surface, make_surface
 from finetune.embedded.tower import IGNORE, dense_labels, new_place_head, pixel_tensor, place_labels
 
 MICRO = Plan(
-    tower_images=24,
-    language_images=12,
-    place_images=8,
-    answers_images=8,
-    joint_images=8,
+    tower_images=16,
+    language_images=4,
+    place_images=4,
+    answers_images=4,
+    joint_images=4,
     tower_batch=4,
     language_batch=2,
     processes=1,
     vision_layers=1,
-    probe_images=64,
+    probe_images=4,
 )
 
 
@@ -132,6 +132,7 @@ def _losses(plan: Plan, processor: Idefics3Processor, folder: Path) -> tuple[lis
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # bf16 is emulated where the processor has no instructions for it
 def test_a_stopped_run_continues_bit_for_bit(processor: Idefics3Processor, tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     whole.mkdir()
@@ -139,9 +140,9 @@ def test_a_stopped_run_continues_bit_for_bit(processor: Idefics3Processor, tmp_p
     expected, weights = _losses(MICRO, processor, whole)
     first, _ = _losses(replace(MICRO, stop_after_steps=2), processor, stopped)
     rest, resumed = _losses(MICRO, processor, stopped)
-    assert len(expected[0]) == 6
+    assert len(expected[0]) == 4
     assert len(first[0]) == 2
-    assert len(rest[0]) == 4
+    assert len(rest[0]) == 2
     assert first[0] + rest[0] == expected[0]
     assert rest[1:] == expected[1:]
     assert torch.equal(weights, resumed)

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from training import micro
 from finetune.config import Config, MethodConfig, TargetsConfig
 from finetune.encoding import Encoder
 from finetune.training import lora, memory
+
+TESTS = Path(__file__).parents[1]
 
 MEASURED = """
 import sys
@@ -45,13 +48,14 @@ print(told.total, memory.peak_mib(torch.device("cpu")))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kept", ["false", "true"])
-@pytest.mark.parametrize("targets", ["full,full,full", "none,none,all", "all,all,all"])
+@pytest.mark.parametrize(
+    ("targets", "kept"), [("full,full,full", "false"), ("none,none,all", "false"), ("none,none,all", "true")]
+)
 def test_the_estimate_is_within_a_fifth_of_what_the_embedded_model_takes(targets, kept):
     done = subprocess.run(
-        [sys.executable, "-c", MEASURED, targets, "32", kept], capture_output=True, text=True, check=True
+        [sys.executable, "-c", MEASURED, targets, "32", kept], cwd=TESTS, capture_output=True, text=True, check=True
     )
-    told, measured = map(float, done.stdout.split())
+    told, measured = map(float, done.stdout.splitlines()[-1].split())
     assert told == pytest.approx(measured, rel=0.2)
 
 
