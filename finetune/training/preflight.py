@@ -6,17 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from finetune import pixels
 from finetune.encoding import Encoder
 from finetune.errors import DataError
 from finetune.example import Example, ImageRef
 from finetune.training.collator import Pictures
-
-_ORIENTATION = 0x0112
-_SIDEWAYS = (5, 6, 7, 8)
-"""Values of the EXIF orientation that swap height and width."""
 
 
 def check_lengths(encoder: Encoder, examples: Iterable[Example], root: Path, model: Any) -> list[int]:
@@ -25,13 +19,18 @@ def check_lengths(encoder: Encoder, examples: Iterable[Example], root: Path, mod
     Lengths come from image headers alone; nothing is ever cut.
 
     Raises:
-        DataError: a sample is longer than the model's positions, or its answer cannot be told from its prompt.
+        DataError: a sample is longer than the model's positions, its answer cannot be told from its prompt, or one of
+            its images is not readable.
     """
     limit: int = model.config.get_text_config().max_position_embeddings
     lengths = []
     for example in examples:
         encoder.answer_ids(example, example.target)
-        tokens = encoder.length(example, [size(root, ref) for ref in example.images])
+        try:
+            sizes = [size(root, ref) for ref in example.images]
+        except DataError as error:
+            raise DataError(f"example {example.id!r} ({example.row or 'no row'}): {error}") from error
+        tokens = encoder.length(example, sizes)
         if tokens > limit:
             raise DataError(
                 f"example {example.id!r} ({example.row or 'no row'}): prompt, {len(example.images)} images and answer "
@@ -50,10 +49,13 @@ def image_tokens(encoder: Encoder, examples: Iterable[Example], root: Path) -> i
 
 @lru_cache(maxsize=2**18)
 def size(root: Path, ref: ImageRef) -> tuple[int, int]:
-    """(height, width) of an image after EXIF rotation, from its header."""
-    with Image.open(pixels.check(root, ref.path), formats=pixels.FORMATS) as image:
-        width, height = image.size
-        return (width, height) if image.getexif().get(_ORIENTATION) in _SIDEWAYS else (height, width)
+    """(height, width) of an image after EXIF rotation, or of its tile, from its header.
+
+    Raises:
+        DataError: the file is not an image that may be decoded; names its path.
+    """
+    width, height = pixels.header(root, ref).size
+    return height, width
 
 
 def show_supervision(encoder: Encoder, examples: Sequence[Example], pictures: Pictures) -> None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 if TYPE_CHECKING:
@@ -25,6 +26,24 @@ class Schedule(TrainerCallback):
         epoch = state.global_step // self.trainer.steps_an_epoch
         self.trainer.sampler.epoch = epoch
         self.trainer.examples.epoch = epoch
+
+    def on_pre_optimizer_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        optimizer: torch.optim.Optimizer,
+        **_: Any,
+    ) -> None:
+        """Gives zeros to what no example of this step reached, as the vision tower where none has an image.
+
+        Several ranks see a gradient of zero there and momentum moves the weights on; without this one rank would see no
+        gradient, the optimiser would leave them out, and the two trainings would part.
+        """
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Sets the flags that the trainer acts on: log, then validate, then save, then stop."""

@@ -42,6 +42,18 @@ def test_header_sizes_follow_the_exif_rotation(tmp_path):
     assert [preflight.size(tmp_path, ref) for ref in refs] == [(50, 70), (70, 50)]
 
 
+def test_the_size_of_a_tile_is_its_own(tmp_path):
+    micro.picture(0, (50, 70)).save(tmp_path / "a.png")
+    assert preflight.size(tmp_path, micro.ImageRef("a.png", tile=(10, 20, 40, 60))) == (40, 30)
+
+
+def test_an_image_that_cannot_be_read_is_named_with_its_example(encoder, loaded, root):
+    path = root / "000_0.png"
+    path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(DataError, match=r"example 'e0' .*image '000_0.png'"):
+        preflight.check_lengths(encoder, [micro.example(0)], root, loaded.model)
+
+
 def test_the_supervised_text_is_shown_once_each(encoder, root, capsys):
     preflight.show_supervision(encoder, [micro.example(0), micro.example(1)], Pictures(encoder, root))
     assert capsys.readouterr().err.startswith("supervised text: ' no<end_of_utterance>' (9.5% of the tokens)")
