@@ -1,6 +1,7 @@
 """What a CPU can do, and how memory is kept on it. Torch is imported only where it is asked."""
 
 import ctypes
+from contextlib import suppress
 from typing import Final
 
 _BF16: Final = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
@@ -38,3 +39,9 @@ def keep_memory() -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     return bool(setting(_TRIM_THRESHOLD, KEPT_BYTES)) and bool(setting(_MMAP_THRESHOLD, LARGEST_KEPT_BYTES))
+
+
+def give_back() -> None:
+    """Gives the memory that is freed but kept back to the system; only glibc knows how."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,22 +1,21 @@
 """How much memory a training will take, told before its first step, and how much it has taken.
 
 Weights, gradients and optimiser state are arithmetic. Activations depend on architecture, method, checkpointing and
-kernels, so one example, the longest, goes forward and backward once while every tensor that lives is counted; what its
-graph needs grows with the examples of a pass.
+kernels, and on a CPU on the holes that the C library leaves between blocks, so the longest example goes forward and
+backward and what that takes is measured; a pass grows with its examples.
 """
 
+import gc
 import resource
-import weakref
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from finetune import cpu
 from finetune.rundir import Json
 from finetune.training import checkpoints, lora
 from finetune.training.loss import Batch, answer_loss, count_labels
@@ -79,21 +78,23 @@ def estimate(
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     trained = sum(parameter.numel() for _, parameter in lora.trainable(model))
     each = STATE_BYTES.get(str(trainer.get("optim", "adamw_torch")), 8)
+    checkpointing = bool(trainer.get("activation_checkpointing"))
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        each_example = activation_bytes(model, longest, device, bool(trainer.get("activation_checkpointing")))
-    held = _resident_bytes() - weights if device.type == "cpu" else 0
+        pass_bytes(model, longest, device, checkpointing)  # the first one loads kernels, which are no activations
+        held = _forget_peak(device) - weights if device.type == "cpu" else 0
+        taken = pass_bytes(model, longest, device, checkpointing)
     states, gradients, parameters = shards
     return Estimate(
         weights=weights / parameters / MIB,
         gradients=4 * trained / gradients / MIB,
         optimiser=each * trained / states / MIB,
-        activations=batch_size * each_example / MIB,
+        activations=batch_size * taken / MIB,
         other=max(0, held) / MIB,
     )
 
 
-def activation_bytes(model: nn.Module, batch: Batch, device: torch.device, checkpointing: bool) -> int:
-    """Most bytes that live at once beside weights and gradients while one batch goes forward and backward.
+def pass_bytes(model: nn.Module, batch: Batch, device: torch.device, checkpointing: bool) -> int:
+    """Memory that one pass forward and backward takes beside weights and gradients, at its peak.
 
     Model, gradients, modes and random generators are left as they were found.
     """
@@ -104,11 +105,11 @@ def activation_bytes(model: nn.Module, batch: Batch, device: torch.device, check
         named.activation_checkpointing_enable()
     model.train()
     try:
-        with _Ledger() as ledger:
-            answer_loss(model, inputs, count_labels([inputs])).backward()
-        gradients = [parameter.grad for _, parameter in lora.trainable(model) if parameter.grad is not None]
-        peak: int = ledger.peak(without=gradients)
-        return peak
+        before = _forget_peak(device)
+        answer_loss(model, inputs, count_labels([inputs])).backward()
+        taken = int(peak_mib(device) * MIB) - before
+        grads = (parameter.grad for _, parameter in lora.trainable(model) if parameter.grad is not None)
+        return max(0, taken - sum(grad.numel() * grad.element_size() for grad in grads))
     finally:
         model.zero_grad(set_to_none=True)
         model.train(training)
@@ -117,46 +118,16 @@ def activation_bytes(model: nn.Module, batch: Batch, device: torch.device, check
         checkpoints.restore_generators(states)
 
 
-class _Ledger(TorchDispatchMode):
-    """Notes when the storage of each new tensor comes and goes."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.events: list[tuple[int, int]] = []
-        self._numbers: dict[int, int] = {}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        given = {
-            leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)
-        }
-        for leaf in tree_leaves(made):
-            if isinstance(leaf, torch.Tensor) and leaf.untyped_storage()._cdata not in given:
-                self._comes(leaf.untyped_storage())
-        return made
-
-    def _comes(self, storage: torch.UntypedStorage) -> None:
-        place, number, size = storage._cdata, len(self.events), storage.nbytes()
-        if place in self._numbers:
-            return
-        self._numbers[place] = number
-        self.events.append((number, size))
-        weakref.finalize(storage, self._goes, place, number, size)
-
-    def _goes(self, place: int, number: int, size: int) -> None:
-        if self._numbers.get(place) == number:
-            del self._numbers[place]
-        self.events.append((number, -size))
-
-    def peak(self, without: Sequence[torch.Tensor]) -> int:
-        """The largest sum of living bytes; gradients, which outlive the pass, are counted elsewhere."""
-        left_out = {self._numbers.get(gradient.untyped_storage()._cdata) for gradient in without}
-        most = living = 0
-        for number, size in self.events:
-            if number not in left_out:
-                living += size
-                most = max(most, living)
-        return most
+def _forget_peak(device: torch.device) -> int:
+    """Lets the peak begin anew at what is in use now, which is returned in bytes; freed memory is given back first."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    gc.collect()
+    cpu.give_back()
+    with suppress(OSError):  # proc(5): 5 resets the peak; where /proc is read-only the pass may count for too little
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    return _resident_bytes()
 
 
 def _resident_bytes() -> int:

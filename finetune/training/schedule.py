@@ -28,19 +28,14 @@ class Schedule(TrainerCallback):
         self.trainer.examples.epoch = epoch
 
     def on_pre_optimizer_step(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        optimizer: torch.optim.Optimizer,
-        **_: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
         """Gives zeros to what no example of this step reached, as the vision tower where none has an image.
 
         Several ranks see a gradient of zero there and momentum moves the weights on; without this one rank would see no
         gradient, the optimiser would leave them out, and the two trainings would part.
         """
-        for group in optimizer.param_groups:
+        for group in given["optimizer"].param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
