@@ -79,6 +79,7 @@ def estimate(
     trained = sum(parameter.numel() for _, parameter in lora.trainable(model))
     each = STATE_BYTES.get(str(trainer.get("optim", "adamw_torch")), 8)
     checkpointing = bool(trainer.get("activation_checkpointing"))
+    gc.collect()
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         pass_bytes(model, longest, device, checkpointing)  # the first one loads kernels, which are no activations
         held = _forget_peak(device) - weights if device.type == "cpu" else 0
@@ -123,7 +124,6 @@ def _forget_peak(device: torch.device) -> int:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
-    gc.collect()
     cpu.give_back()
     with suppress(OSError):  # proc(5): 5 resets the peak; where /proc is read-only the pass may count for too little
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")

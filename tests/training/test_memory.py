@@ -39,7 +39,7 @@ if kept:
     model.activation_checkpointing_enable()
 model.train()
 optimiser = torch.optim.AdamW([parameter for _, parameter in lora.trainable(model)], lr=1e-4)
-for _ in range(3):
+for _ in range(2):
     optimiser.zero_grad()
     answer_loss(model, whole, count_labels([whole])).backward()
     optimiser.step()
