@@ -85,6 +85,8 @@ def made(facts: Facts) -> list[tuple[str, str]]:
     config, method = facts.config, facts.config.method
     targets = ", ".join(f"{name.replace('_', ' ')} {how}" for name, how in asdict(method.targets).items())
     versions = ", ".join(f"{name} {version}" for name, version in facts.status.get("versions", {}).items())
+    lora = {"attention", "all"} & set(asdict(method.targets).values())
+    adapted = f"LoRA rank {method.rank}, alpha {method.alpha:g}" if lora else "whole weights, no LoRA"
     quantised = "" if method.quantise == "none" else f", base weights in {method.quantise}"
     train = config.train
     rows = [
@@ -93,7 +95,7 @@ def made(facts: Facts) -> list[tuple[str, str]]:
             "Base model",
             f"{config.model.id} ({config.model.family}){' from a local folder' if config.model.path else ''}",
         ),
-        ("Adaptation", f"LoRA rank {method.rank}, alpha {method.alpha:g}{quantised}; {targets}"),
+        ("Adaptation", f"{adapted}{quantised}; {targets}"),
         (
             "Training",
             f"{train.epochs:g} epochs, batch {train.batch_size} x {train.accumulate}, "

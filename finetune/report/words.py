@@ -79,8 +79,13 @@ def percent(value: float) -> str:
 
 
 def points(value: float) -> str:
-    """A signed difference in percentage points: `+6.5`, with a true minus sign."""
-    return f"{100 * value:+.1f}".replace("-", "\u2212")
+    """A signed difference in percentage points: `+6.5`, with a true minus sign; nought has none."""
+    return signed(value).replace("-", "\u2212")
+
+
+def signed(value: float) -> str:
+    """The same for a terminal: `+6.5`, `-0.3`."""
+    return f"{round(100 * value, 1) + 0.0:+.1f}"
 
 
 def interval(score: Mapping[str, float]) -> str:
@@ -206,7 +211,7 @@ def _pair_cells(name: str, pair: Json) -> list[str]:
     return [
         f"{first} - {second}",
         metric(pair["metric"]),
-        f"{100 * pair['difference']:+.1f} points [{100 * pair['low']:+.1f}, {100 * pair['high']:+.1f}]",
+        f"{signed(pair['difference'])} points [{signed(pair['low'])}, {signed(pair['high'])}]",
         f"{pair['b']} better, {pair['c']} worse",
         p_value(pair["p"]),
     ]

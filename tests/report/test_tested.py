@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from report import bare
 
-from finetune.config import BaselineConfig
+from finetune.config import BaselineConfig, TargetsConfig
 from finetune.report import tested
 
 
@@ -125,6 +125,9 @@ def test_how_the_model_was_made(tmp_path):
     told = dict(tested.made(found))
     assert told["Run"] == f"{tmp_path.name}, started 2026-11-02T08:00:00Z, seed 7"
     assert told["Adaptation"].startswith("LoRA rank 8, alpha 16, base weights in nf4; ")
+    whole = replace(method, quantise="none", targets=TargetsConfig("full", "none", "full"))
+    trained = replace(found, config=replace(found.config, method=whole))
+    assert dict(tested.made(trained))["Adaptation"].startswith("whole weights, no LoRA; vision tower full, ")
     assert told["Training"].startswith("2.5 epochs, batch 4 x 8, learning rate 0.0001, precision ")
     assert told["Versions"] == "torch 2.14.1"
     assert told["Commit"] == "not recorded"

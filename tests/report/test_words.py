@@ -28,6 +28,7 @@ def test_no_more_is_said_than_the_interval_allows(found, said):
 def test_numbers_as_people_write_them():
     assert words.percent(0.8812) == "88.1\u202f%"
     assert (words.points(0.0651), words.points(-0.0651)) == ("+6.5", "\u22126.5")
+    assert (words.points(-0.0002), words.signed(-0.0002), words.signed(-0.0651)) == ("+0.0", "+0.0", "-6.5")
     assert words.interval({"low": 0.845, "high": 0.909}) == "84.5 to 90.9"
     assert [words.p_value(p) for p in (0.03571, 0.00052, 0.00001, 1.0)] == [
         "p = 0.036",
