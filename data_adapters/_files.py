@@ -9,15 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_adapters.image_folder import scan
+from data_adapters.image_folder import SPLIT_WORDS, scan
 from finetune import pixels
 from finetune.errors import DataError
 from finetune.example import BadRow
 
 MAX_TEXT_BYTES = 16 * 2**20
 """Largest annotation file of one image; whole-set files have no cap of their own."""
-
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 def folder(path: Path | None, expected: str) -> Path:
@@ -61,16 +59,18 @@ def table(root: Path, file: str, columns: Sequence[str | None]) -> Iterator[tupl
     Raises:
         DataError: the file cannot be read, or lacks a column.
     """
-    reader = csv.DictReader(io.StringIO(read_text(root, file, max_bytes=None), newline=""))
+    text = io.StringIO(read_text(root, file, max_bytes=None), newline="")
+    reader, began = csv.DictReader(text, strict=True), 1
     wanted = [name for name in columns if name]
     try:
         header = list(reader.fieldnames or ())
+        began = reader.line_num + 1
         missing = [name for name in wanted if name not in header]
         if missing or len(set(header)) < len(header):
             said = f"no column {missing[0]!r}" if missing else "two columns of one name"
             raise DataError(f"{file} has {said}; its header has {', '.join(header) or 'nothing'}.")
         for row in reader:
-            where = f"{file} line {reader.line_num}"
+            where, began = f"{file} line {reader.line_num}", reader.line_num + 1
             if None in row or None in row.values():
                 yield BadRow(where, "", f"has another number of fields than the header ({', '.join(header)}).")
             elif empty := [name for name in wanted if not row[name].strip()]:
@@ -78,7 +78,13 @@ def table(root: Path, file: str, columns: Sequence[str | None]) -> Iterator[tupl
             else:
                 yield where, row
     except csv.Error as error:
-        raise DataError(f"{file} line {reader.reader.line_num} cannot be read: {error}.") from error
+        raise DataError(f"{file} line {began} cannot be read: {csv_told(error)}.") from error
+
+
+def csv_told(error: csv.Error) -> str:
+    """What is wrong with a table, and what mends it where a quote is the cause."""
+    quote = "end of data" in str(error) or "expected after" in str(error)
+    return f"a quote that begins a field is not closed ({error})" if quote else str(error)
 
 
 def parse_json(text: str) -> Any:
@@ -191,4 +197,4 @@ def lone(key: str, paths: list[str]) -> Iterator[BadRow]:
 def split_of(relative: str) -> str | None:
     """The split that a path names: the first of its words that is train, val, valid, validation or test."""
     words = "".join(char if char.isalnum() else " " for char in relative.lower()).split()
-    return next((_SPLITS[word] for word in words if word in _SPLITS), None)
+    return next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), None)

@@ -127,6 +127,10 @@ def _recipe(root: Path, name: str | None) -> Mapping[str, Any]:
         raise DataError(f"data.options.dataset: dataset_info.json has no {name!r}; there is {there}.")
     if not isinstance(entry.get("file_name"), str):
         raise DataError(f"dataset_info.json {name!r} names no file_name; nothing is fetched from a hub.")
+    for part in ("columns", "tags"):
+        given = entry.get(part, {})
+        if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+            raise DataError(f"dataset_info.json {name!r}: {part} is no object of names, each a text.")
     if entry.get("formatting", "alpaca") not in ("alpaca", "sharegpt"):
         raise DataError(f"dataset_info.json {name!r} has formatting {entry['formatting']!r}; known: alpaca, sharegpt.")
     return entry
@@ -144,8 +148,8 @@ def _standard(row: dict[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
         if not all(isinstance(text, str) for text in (prompt, query, reply)):
             raise DataError(f"{', '.join(keys)} must be text.")
         asked = "\n".join(filter(None, (prompt, query)))
-        messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": reply}]
-        return {"messages": messages, "images": images}
+        messages = [*_before(row, columns), {"role": "user", "content": asked}]
+        return {"messages": [*messages, {"role": "assistant", "content": reply}], "images": images}
     names = {
         tags.get("user_tag", "human"): "user",
         tags.get("assistant_tag", "gpt"): "assistant",
@@ -155,10 +159,24 @@ def _standard(row: dict[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
     turns = row.get(columns.get("messages", "conversations"))
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise DataError(f"{columns.get('messages', 'conversations')} is no list of turns.")
-    messages = [{"role": names.get(turn.get(role), turn.get(role)), "content": turn.get(content)} for turn in turns]
+    if not all(isinstance(turn.get(role), str) for turn in turns):
+        raise DataError(f"a turn has no text in {role!r}, which says who speaks.")
+    messages = [{"role": names.get(turn[role], turn[role]), "content": turn.get(content)} for turn in turns]
     if isinstance(system := row.get(columns.get("system", "system")), str) and system:
         messages.insert(0, {"role": "system", "content": system})
     return {"messages": messages, "images": images}
+
+
+def _before(row: dict[str, Any], columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """System prompt and earlier turns of a row in alpaca's form, where its columns name them."""
+    if "system" in columns and (system := row.get(columns["system"])):
+        yield {"role": "system", "content": system}
+    earlier = (row.get(columns["history"]) or []) if "history" in columns else []
+    if not isinstance(earlier, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in earlier):
+        raise DataError(f"{columns['history']} is no list of pairs, a question and a reply each.")
+    for question, answer in earlier:
+        yield {"role": "user", "content": question}
+        yield {"role": "assistant", "content": answer}
 
 
 def _examples(

@@ -89,8 +89,11 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
     source = _Source(root, _table(root, options), rule, secret, options, images, _segments(root, options))
     yield from source.segments.bad
     used: set[str] = set()
+    refused = 0
     for item in _items(source):
         if isinstance(item, BadRow):
+            refused += 1
+            used.add(item.path if options.key == "path" else "")
             yield item
             continue
         name = item[0].path
@@ -100,8 +103,9 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             yield from _examples(source, item, row)
         except DataError as error:
             yield BadRow(name, name, str(error))
-    for key in source.rows.keys() - used:
-        yield BadRow(f"{options.labels} {options.column}={key}", "", f"no file has this {options.key}.")
+    which = f"none of the files that could be read ({refused} could not) has" if refused else "no file has"
+    for key in (key for key in source.rows if key not in used):
+        yield BadRow(f"{options.labels} {options.column}={key}", "", f"{which} this {options.key}.")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example, ImageRef
 from finetune.pixels import SUFFIXES
 
+SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""Folder names that mean a split, in lower case."""
+
 WRITES_IMAGES = False
 _COMPANIONS = frozenset(
     {".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".db", ".ini", ".pdf"}
@@ -57,11 +60,12 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
     """Yields an example an image, in sorted order; the first folder below `path` is the label.
 
     Raises:
-        DataError: `path` is no folder.
+        DataError: `path` is no folder, or holds one folder a split.
         ConfigError: `data.group` is no rule that this adapter knows.
     """
     root = locate(path, options)
     rule = group_rule(options.group)
+    _refuse_splits(root)
     for item in scan(root):
         if isinstance(item, BadRow):
             yield item
@@ -74,6 +78,18 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             yield BadRow(item, item, f"data.group={options.group} does not match its path")
         else:
             yield Example(f"{item}#1", (image(item, options),), label, group, row=item)
+
+
+def _refuse_splits(root: Path) -> None:
+    try:
+        names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    except OSError:  # which is told of as a row
+        return
+    if len(names) > 1 and all(name.lower() in SPLIT_WORDS for name in names):
+        raise DataError(
+            f"the folders of {root.name} are {', '.join(names)}: splits, not classes. Point data.path at the one to "
+            "train on and data.test_path at the one to test on."
+        )
 
 
 def scan(root: Path) -> Iterator[str | BadRow]:

@@ -70,7 +70,11 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             f"data.split.column: got {options.split!r}; only the layout mvtec has a split, called `path` here"
         )
     categories = options.categories or tuple(
-        sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        sorted(
+            entry.name
+            for entry in root.iterdir()
+            if entry.is_dir() and not entry.name.startswith(".") and entry.name != _VISA_TABLES
+        )
     )
     for category in categories:
         pairs = _mvtec(root, category) if options.layout == "mvtec" else _visa(root, category)
@@ -87,6 +91,9 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             except DataError as error:
                 yield BadRow(relative, relative, str(error))
 
+
+_VISA_TABLES = "split_csv"
+"""Folder beside the categories of VisA as it is published: splits of other people's, no images."""
 
 _Pair = tuple[str, str, list[str]]
 """Path of an image, its kind, and its masks."""

@@ -136,18 +136,20 @@ def _rows(root: Path, path: Path | None, options: Options) -> Iterator[Row | Bad
 def _csv(file: Path, options: Options) -> Iterator[Row | BadRow]:
     delimiter = "\t" if file.suffix.lower() == ".tsv" else options.delimiter
     with file.open(encoding="utf-8-sig", newline="") as handle:
-        reader = csv.reader(handle, delimiter=delimiter)
+        reader = csv.reader(handle, delimiter=delimiter, strict=True)
+        began = 1
         try:
             header = [name.strip() for name in next(reader, [])]
             _check_columns(file.name, header, options)
+            began = reader.line_num + 1
             for fields in reader:
-                where = f"{file.name} line {reader.line_num}"
+                where, began = f"{file.name} line {reader.line_num}", reader.line_num + 1
                 if len(fields) == len(header):
                     yield where, dict(zip(header, fields, strict=True))
                 elif fields:
                     yield BadRow(where, "", _wrong_count(fields, header))
         except csv.Error as error:
-            raise DataError(f"{file.name} line {reader.line_num} cannot be read: {error}.") from error
+            raise DataError(f"{file.name} line {began} cannot be read: {_files.csv_told(error)}.") from error
 
 
 def _workbook(file: Path, options: Options) -> Iterator[Row | BadRow]:

@@ -39,7 +39,8 @@ class Source:
         if not self.tested:
             return replace(row, images=images)
         name = f"{TEST}/{row.id}"
-        group = name if row.group in (row.id, row.images[0].path) else row.group
+        own = self.data.group is None and row.group in (row.id, row.images[0].path)
+        group = name if own else row.group
         return replace(row, images=images, id=name, group=group, split=TEST, row=self._told(row.row))
 
     def _path(self, path: str) -> str:
@@ -57,7 +58,7 @@ def sources(data: DataConfig, locate: Callable[[DataConfig], Path] | None) -> tu
         locate: the image root of a source; None for adapters that write their images, into one folder.
 
     Raises:
-        DataError: one source lies inside the other, whose images would be read twice.
+        DataError: the two are one, or one lies inside the other, whose images would be read twice.
     """
     alone = replace(data, test_path=None)
     if data.test_path is None:
@@ -66,6 +67,8 @@ def sources(data: DataConfig, locate: Callable[[DataConfig], Path] | None) -> tu
     if locate is None:
         return [Source(alone), Source(other, tested=True)], None
     roots = [Path(os.path.realpath(locate(each))) for each in (alone, other)]
+    if os.path.realpath(str(data.path)) == os.path.realpath(str(data.test_path)):
+        raise DataError(f"data.test_path={data.test_path} is data.path itself: everything tested would be trained on.")
     if roots[0] != roots[1] and (roots[0].is_relative_to(roots[1]) or roots[1].is_relative_to(roots[0])):
         raise DataError(
             f"data.test_path={data.test_path} and data.path={data.path}: one lies inside the other, whose images would "

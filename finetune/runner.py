@@ -17,7 +17,7 @@ from typing import NoReturn
 from finetune import __version__, dataset, egress, named, tracking
 from finetune.compose import run_folder, to_yaml
 from finetune.config import STAGES, Config
-from finetune.errors import ConfigError, IntegrityError, InterruptedRun, ResourceError, UserError
+from finetune.errors import ConfigError, DataError, IntegrityError, InterruptedRun, ResourceError, UserError
 from finetune.rundir import SCHEMA, Json, RunDir, canonical_digest, now, sha256_file
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "numpy", "pillow", "tokenizers")
@@ -68,6 +68,8 @@ def _told(error: BaseException) -> BaseException:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         where = f": {error.filename}" if error.filename else ""
         return ResourceError(f"{error.strerror}{where}. Make room and run the same command again; it continues.")
+    if isinstance(error, PermissionError):
+        return DataError(f"{error.filename or 'a file'} may not be read or written by this user ({error.strerror}).")
     torch = sys.modules.get("torch")  # a run that never imported it cannot have used up its memory
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return ResourceError(

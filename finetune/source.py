@@ -28,6 +28,7 @@ def glance(config: Config, beside: Collection[Path] = ()) -> str:
         DataError: the source is not there.
     """
     whole = hashlib.sha256(json.dumps([identity(config.data), dataclasses.asdict(config.task)]).encode())
+    whole.update(_key(config.data))
     adapter = named.load("adapter", config.data.adapter)
     for data in (source.data for source in dataset.sources(config.data)[0]):
         path = dataset.source_path(data)
@@ -44,6 +45,13 @@ def glance(config: Config, beside: Collection[Path] = ()) -> str:
     return whole.hexdigest()
 
 
+def _key(data: DataConfig) -> bytes:
+    """Digest of the site key: ids and splits hang on its bytes, not on where it lies."""
+    if data.site_key is None or not Path(data.site_key).is_file():  # which is an error of its own, later
+        return b""
+    return sha256_file(Path(data.site_key)).encode()
+
+
 def content(config: Config, beside: Collection[Path] = ()) -> str:
     """Sha256 over everything the adapter yields and the bytes of the images it names, as hex.
 
@@ -52,7 +60,7 @@ def content(config: Config, beside: Collection[Path] = ()) -> str:
     Raises:
         DataError: the source is not there.
     """
-    whole = hashlib.sha256()
+    whole = hashlib.sha256(_key(config.data))
     sources, root = dataset.sources(config.data)
     if root is None:
         for data in (source.data for source in sources):

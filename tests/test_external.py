@@ -77,6 +77,45 @@ def test_a_group_of_both_sources_is_refused(tmp_path):
         prepared(tmp_path, config)
 
 
+def test_a_group_that_is_the_id_as_well_keeps_its_name(tmp_path):
+    """One image a patient, whose number is the id: the patient of both sources is still found."""
+    folders(tmp_path)
+    for side, numbers in (("here", range(8)), ("there", range(4))):
+        rows = [f"{sources.LABELS[n % 2]}/p{n:02d}_0.png,{sources.LABELS[n % 2]},P{n}" for n in numbers]
+        (tmp_path / side / "labels.csv").write_text("\n".join(["image,label,patient", *rows, ""]))
+    config = configured(tmp_path, adapter="table", options={"id": "patient"}, group="patient")
+    with pytest.raises(DataError, match=r"group 'P0' is in data.path \(.*\) and in data.test_path"):
+        prepared(tmp_path, config)
+
+
+def test_the_source_itself_is_no_test_of_it(tmp_path):
+    folders(tmp_path)
+    with pytest.raises(DataError, match=r"is data.path itself: everything tested would be trained on"):
+        dataset.sources(configured(tmp_path, test_path=str(tmp_path / "here")).data)
+
+
+def test_blanks_split_no_group(tmp_path):
+    folders(tmp_path)
+    rows = [
+        f"{sources.LABELS[n % 2]}/p{n:02d}_0.png,{sources.LABELS[n % 2]},P{n // 2}{' ' * (n == 3)}" for n in range(4)
+    ]
+    (tmp_path / "here" / "labels.csv").write_text("\n".join(["image,label,patient", *rows, ""]))
+    config = configured(tmp_path, adapter="table", group="patient", test_path=None)
+    bad = [row for row in dataset.examples(config, tmp_path) if isinstance(row, BadRow)]
+    assert [(row.row, row.reason.split(", and")[0]) for row in bad] == [
+        ("labels.csv line 5", "the group 'P1 ' has blanks around it")
+    ]
+
+
+def test_another_site_key_is_another_source(tmp_path):
+    folders(tmp_path)
+    (tmp_path / "key").write_bytes(b"a" * 32)
+    config = configured(tmp_path, site_key=str(tmp_path / "key"))
+    before = source.glance(config), source.content(config)
+    (tmp_path / "key").write_bytes(b"b" * 32)
+    assert all(old != new for old, new in zip(before, (source.glance(config), source.content(config)), strict=True))
+
+
 def test_two_tables_of_one_folder(tmp_path):
     rows = sources.rows(tmp_path, parts=10)
     for name, own in (("a.csv", rows[:6]), ("b.csv", rows[6:])):

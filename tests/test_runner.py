@@ -213,3 +213,9 @@ def test_a_root_that_cannot_be_made(tmp_path: Path, stages: Stages) -> None:
     (tmp_path / "run").write_text("a file is in the way")
     with pytest.raises(ResourceError, match=r"cannot create .*run: .*Choose another run.root or run.dir"):
         runner.execute(config(tmp_path), [])
+
+
+def test_a_file_that_may_not_be_read_is_told_as_such():
+    told = runner._told(PermissionError(13, "Permission denied", "/data/labels.csv"))
+    assert isinstance(told, DataError)
+    assert str(told) == "/data/labels.csv may not be read or written by this user (Permission denied)."

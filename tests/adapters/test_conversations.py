@@ -90,6 +90,36 @@ def test_dataset_info_of_llama_factory(told, tmp_path, formatting):
         told([row], dataset="other")
 
 
+ALPACA = {"prompt": "instruction", "response": "output", "images": "images", "system": "rules", "history": "past"}
+
+
+def listed(tmp_path, **entry):
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": {"file_name": "conversations.json"} | entry}))
+
+
+def test_system_prompt_and_earlier_turns_of_alpaca(told, tmp_path):
+    listed(tmp_path, columns=ALPACA)
+    row = {"instruction": "And now?", "output": REPLY, "images": ["a.png"], "rules": "Be brief."}
+    (example,) = told([row | {"past": [["<image>What is it?", "A cell."]]}], dataset="mine")
+    said = [("system", "Be brief."), ("user", "What is it?"), ("assistant", "A cell."), ("user", "And now?")]
+    assert [(turn.role, turn.text) for turn in example.messages] == said
+    (bad,) = told([row | {"past": ["What is it?"]}], dataset="mine")
+    assert "past is no list of pairs, a question and a reply each" in bad.reason
+
+
+@pytest.mark.parametrize("columns", [None, ["instruction"], {"prompt": ["instruction"]}])
+def test_columns_that_are_no_names(told, tmp_path, columns):
+    listed(tmp_path, columns=columns)
+    with pytest.raises(DataError, match=r"dataset_info.json 'mine': columns is no object of names, each a text"):
+        told([{}], dataset="mine")
+
+
+def test_a_speaker_that_is_no_text(told, tmp_path):
+    listed(tmp_path, formatting="sharegpt")
+    (bad,) = told([{"conversations": [{"from": ["human"], "value": "x"}], "images": ["a.png"]}], dataset="mine")
+    assert "a turn has no text in 'from', which says who speaks" in bad.reason
+
+
 def test_an_image_in_the_middle_by_request(told):
     turns = [{"from": "human", "value": "See <image> here"}, {"from": "gpt", "value": "x"}]
     (example,) = told([{"image": "a.png", "conversations": turns}], placeholders="front")

@@ -23,6 +23,14 @@ def test_the_first_folder_is_the_label_and_order_is_by_name(tmp_path):
     ]
 
 
+def test_folders_of_splits_are_no_classes(tmp_path):
+    touch(tmp_path, "train/good/a.png", "train/cut/b.png", "Valid/good/c.png", "test/good/d.png")
+    with pytest.raises(DataError, match=r"are Valid, test, train: splits, not classes. Point data.path at .*test_path"):
+        list(read(tmp_path, Options(), tmp_path))
+    touch(tmp_path, "scratch/e.png")
+    assert {row.target for row in read(tmp_path, Options(), tmp_path)} == {"Valid", "test", "train", "scratch"}
+
+
 @pytest.mark.parametrize(
     ("rule", "groups"),
     [

@@ -169,6 +169,13 @@ def test_visa_by_hand(tmp_path):
     ]
 
 
+def test_the_tables_that_visa_is_published_with_are_no_category(tmp_path):
+    before = read(visa(tmp_path), layout="visa")
+    (tmp_path / "split_csv").mkdir()
+    (tmp_path / "split_csv" / "1cls.csv").touch()
+    assert read(tmp_path, layout="visa") == before
+
+
 def test_visa_without_partners(tmp_path):
     visa(tmp_path)
     write(tmp_path, ["pcb1/Data/Images/Anomaly/0002.JPG"], ["pcb1/Data/Masks/Anomaly/0003.png"])

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from data_adapters import yolo
 from data_adapters.yolo import Options
+from finetune.errors import DataError
 from finetune.example import BadRow, Box, Example, ImageRef
 
 SIZE = (20, 10)
@@ -150,3 +151,9 @@ def test_shares_come_back_as_pixels(found, width, height):
         corners = (x * width / 100, y * height / 100, (x + w) * width / 100, (y + h) * height / 100)
         assert (box.x1, box.y1, box.x2, box.y2) == pytest.approx(corners, abs=1e-8)
         assert box.label == ["dent", "hole"][kind]
+
+
+def test_key_points_are_no_polygons(tmp_path):
+    write(tmp_path, {"a": "0 0.5 0.5 0.2 0.2 0.4 0.4 0.5 0.5\n"}, names="names: [dent]\nkpt_shape: [2, 2]\n")
+    with pytest.raises(DataError, match=r"data.yaml has kpt_shape: its labels hold key points"):
+        read(tmp_path)
