@@ -252,3 +252,21 @@ def test_like_dcmtk(tmp_path, name):
         theirs = np.asarray(written.convert("RGB")).astype(int)
     ours = np.asarray(_dicom_image.show(dataset, 0, Rule(("40,400",)))[0]).astype(int)
     assert np.abs(ours - theirs).max() <= 1
+
+
+def test_a_row_without_a_file_is_told_in_the_order_of_the_table_and_blames_no_file_that_could_not_be_read(series):
+    source, images, options = series
+    rows = [["uid", "label"], ["Z9", "mass"], ["A1", "mass"], ["A2", "none"], ["B7", "none"]]
+    write_csv(source / "labels.csv", rows)
+
+    def unmatched():
+        found = (row for row in dicom.read(source, dicom.Options(**options), images) if isinstance(row, BadRow))
+        return [(row.row, row.reason) for row in found if row.row.startswith("labels.csv")]
+
+    said = "no file has this accession."
+    assert unmatched() == [("labels.csv uid=Z9", said), ("labels.csv uid=B7", said)]
+    nameless = ct(RAMP, number=88, study=7)
+    nameless.PatientID = ""
+    nameless.save_as(source / "z.dcm", enforce_file_format=True)
+    said = "none of the files that could be read (1 could not) has this accession."
+    assert unmatched() == [("labels.csv uid=Z9", said), ("labels.csv uid=B7", said)]
