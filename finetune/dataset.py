@@ -116,10 +116,7 @@ def examples(config: Config, images: Path) -> Iterator[Example | BadRow]:
     for item in read:
         row = item if isinstance(item, BadRow) else _checked(item, relabel, kind, config.task)
         if isinstance(row, Example) and config.data.group is not None and row.group != row.group.strip():
-            said = (
-                f"the group {row.group!r} has blanks around it, and without them it may be another one's; remove them"
-            )
-            row = BadRow(row.row, row.images[0].path, said)
+            row = BadRow(row.row, row.images[0].path, f"the group {row.group!r} has blanks around it; remove them")
         if isinstance(row, Example) and config.data.split.by.column is not None:
             row = _placed(row, config.data.split.by.column)
         if isinstance(row, Example) and secret is not None:

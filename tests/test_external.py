@@ -102,7 +102,7 @@ def test_blanks_split_no_group(tmp_path):
     (tmp_path / "here" / "labels.csv").write_text("\n".join(["image,label,patient", *rows, ""]))
     config = configured(tmp_path, adapter="table", group="patient", test_path=None)
     bad = [row for row in dataset.examples(config, tmp_path) if isinstance(row, BadRow)]
-    assert [(row.row, row.reason.split(", and")[0]) for row in bad] == [
+    assert [(row.row, row.reason.split(";")[0]) for row in bad] == [
         ("labels.csv line 5", "the group 'P1 ' has blanks around it")
     ]
 

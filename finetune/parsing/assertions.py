@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from finetune.parsing.replies import fold, plain, stated
 
+_JOINS = r"\w\-\u00ad\u200b-\u200d\u2010-\u2013\u2060\u2212"
+"""Characters of a word, those that join two of them, and those that nobody sees."""
+
 _WINDOW = 160
 """Characters before an answer that can negate it; bounds the time that a hostile reply can take."""
 
@@ -18,28 +21,32 @@ _NOT = (
     r"(?:\b(?:no|not|never|without|neither|nor|none|cannot|lacks?|lacking|absence\s+of|rather\s+than|instead\s+of"
     r"|opposed\s+to|free\s+(?:of|from)|rul(?:e|es|ed|ing)\s+out|exclud(?:e|es|ed|ing)|unlike|than|compared\s+(?:to|with)"
     r"|mistaken\s+for|confused\s+with|distinguish\w*\s+from|hardly|barely|scarcely|partially|partly|almost|nearly"
-    r"|far\s+from|wrongly|incorrectly)|\b\w+n['\u2019]t)"
+    r"|far\s+from|wrongly|incorrectly|nothing|zero|devoid\s+of|negative\s+for|anything\s+but|everything\s+except"
+    r"|r/o|unable|declin(?:e|es|ed|ing)|prohibits?)|\b\w+n['\u2019]t)"
 )
 _NEGATED_BEFORE = re.compile(
-    rf"{_NOT}(?:\s+(?!{_BREAK})[\w'\u2019/-]+(?:,?\s+(?!{_BREAK})[\w'\u2019/-]+){{0,7}},?)?[^\S\n]*[\"'(\u201c\u2018]*\Z"
+    rf"\[\s?\]\s*\Z|{_NOT}(?:\s+(?!{_BREAK})[\w'\u2019/-]+(?:,?\s+(?!{_BREAK})[\w'\u2019/-]+){{0,7}},?)?[^\S\n]*[\"'(\u201c\u2018]*\Z"
 )
-_CLAUSE = re.compile(r"[.;!?]\s|\n|\b(?:but|however|although|though|yet|nevertheless|so|therefore|thus|hence)\b")
+_CLAUSE = re.compile(
+    r"[.;!?]\s|\n|\b(?:(?<!anything )but|however|although|though|yet|nevertheless|so|therefore|thus|hence)\b"
+)
 _OPINION = r"(?:think|believe|suspect|feel|say|find|see|detect|observe|notice|expect|consider|call)"
 _KNOW = r"(?:determine|tell|say|assess|identify|confirm|conclude|classify|decide|judge|know|verify|establish)"
 _UNASSERTED = re.compile(
     rf"(?:\b(?:not|never|cannot)|n['\u2019]t)\s+(?:\w+\s+)?{_OPINION}\b"
     rf"|(?:\b(?:not|cannot|unable\s+to|not\s+able\s+to|impossible\s+to|hard\s+to|difficult\s+to)|n['\u2019]t)\s+"
     rf"(?:\w+\s+)?{_KNOW}\b"
-    r"|\b(?:if|whether|unless|unlikely|unclear|unsure|uncertain)\b|\bi\s+doubt\b|\bnot\s+(?:sure|certain|clear)\b"
+    r"|\bfalse\s+that\b|\b(?:if|whether|unless|unlikely|unclear|unsure|uncertain)\b|\bi\s+doubt\b|\bnot\s+(?:sure|certain|clear)\b"
     r"|\b(?:could|might|may|would)(?:\s+(?:also|well|possibly|perhaps|easily|only))*\s+"
     r"(?:be|have|look|show|appear|indicate|suggest|need|expect|resemble|seem)\b"
     r"|\b(?:options|choices|labels|categories|classes|possibilities|one\s+of|between|asked|asks|task\s+is)\b"
 )
 """Left of an answer in its clause: it is weighed or listed, and not asserted."""
 _NEGATED_AFTER = re.compile(
-    r"\A[\"'\u201d\u2019)]*(?:\s*[:=|]\s*[\"']?(?:no|none|false|absent|0)\b(?!\.\d)"
-    r"|\s+(?:(?:is|are|was|were|does|can|could|has|have|been|be|seems?|appears?|looks?)\s*)*"
-    r"(?:not\b|n['\u2019]t\b|absent\b|ruled\s+out\b|excluded\b|unlikely\b|improbable\b|impossible\b|doubtful\b"
+    r"\A[\"'\u201d\u2019)]*(?:\s*[:=|]\s*[\"']?(?:no|none|false|absent|0|neg|negative|not)\b(?!\.\d)|\s*:\s*[\u2717\u2718]"
+    r"|\s*[\u2013\u2014(-]\s*(?:none|absent|neg|negative|not\s+present)\s*(?:\Z|[).;,\n])"
+    r"|\s+(?:(?:is|are|was|were|does|can|could|has|have|been|be|seems?|appears?|looks?|certainly|highly|very)\s*)*"
+    r"(?:not\b|resolved\b|negative\b|n['\u2019]t\b|absent\b|ruled\s+out\b|excluded\b|unlikely\b|improbable\b|impossible\b|doubtful\b"
     r"|wrong\b|incorrect\b|missing\b)"
     r"|\s+(?:questions?|points?|ideas?|lighting|quality|resolution|contrast|morning|day|luck|job|parts?\s+would|practice)\b"
     r"|[^.!?\n]{0,40}\?)"
@@ -109,7 +116,7 @@ def asserted(passage: str, known: Mapping[str, str], cued: bool = False) -> set[
     folded = passage.casefold()
     pattern = "|".join(r"\s+".join(map(re.escape, choice.split())) for choice in choices)
     found = set()
-    for match in re.finditer(rf"(?<![\w-])(?:{pattern})(?![\w-])", folded):
+    for match in re.finditer(rf"(?<![{_JOINS}])(?:{pattern})(?![{_JOINS}])", folded):
         before, after = folded[max(0, match.start() - _WINDOW) : match.start()], folded[match.end() :][:_WINDOW]
         spelling = fold(match.group())
         first = cued and not before.strip(" \"'([{$<\n")

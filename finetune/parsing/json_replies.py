@@ -14,8 +14,10 @@ def values(text: str) -> list[Any]:
     at = 0
     while (at := _next(text, at)) >= 0:
         try:
-            value, at = _DECODER.raw_decode(text, at)
+            value, end = _DECODER.raw_decode(text, at)
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # 1e400 and half a surrogate pair
             found.append(value)
+            at = end
         except (ValueError, RecursionError):
             at += 1
     return found

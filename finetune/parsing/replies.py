@@ -65,6 +65,8 @@ def plain(text: str, spellings: Iterable[str] = ()) -> str:
     body = unicodedata.normalize("NFC", without_reasoning(text)).translate(_FULL_WIDTH)
     known = set("".join(spellings))
     markup = "".join(char for char in "*`~#" if char not in known)
+    if markup:  # inside a word they part nothing, as in **non**defective, and join nothing, as in c*ut
+        body = re.sub(rf"(?<=\w)[{re.escape(markup)}]+(?=\w)", "\u2060", body)
     return re.sub(rf"[{re.escape(markup)}]|(?<!\w)_+|_+(?!\w)" if markup else r"(?<!\w)_+|_+(?!\w)", " ", body)
 
 

@@ -142,3 +142,44 @@ def test_labels_are_the_declared_ones_in_their_order_else_those_found():
 @pytest.mark.parametrize(("answer", "expected"), [("cut", "correct"), ("fold", "wrong"), (None, "unparsed")])
 def test_outcome(answer, expected):
     assert classify.outcome("reply", answer, "cut") == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "non\u2011defective",
+        "non\u2013defective",
+        "Answer: non\u2011defective",
+        "**non**defective",
+        "un\u00addefective",
+        "Negative for defective",
+        "defective: negative",
+        "Defective: not present",
+        "defective \u2014 none",
+        "defective (none)",
+        "The cell is certainly not defective",
+        "There is nothing defective here",
+        "anything but defective",
+        "It is false that the cell is defective",
+        "- [ ] defective",
+        "I'm sorry, I'm unable to help with identifying conditions such as defective.",
+        "I decline to give an opinion on defective.",
+        "My policy prohibits diagnosing defective.",
+    ],
+)
+def test_what_is_denied_or_declined_is_no_answer(text):
+    assert classify.parse(text, ("defective", "functional")) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "**defective**",
+        "Nothing to add: defective",
+        "defective (no doubt)",
+        "functional \u2014 no cracks",
+        "- [x] defective",
+    ],
+)
+def test_what_is_said_still_counts(text):
+    assert classify.parse(text, ("defective", "functional")) in text

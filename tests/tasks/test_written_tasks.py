@@ -8,6 +8,7 @@ from finetune import named
 from finetune.config import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Box, Example, ImageRef, Message
+from finetune.parsing import json_replies
 from finetune.tasks import classify, describe, detect, extract, tags
 
 TAGS = TaskConfig(kind="tags", labels=("scratch", "dent"), synonyms={"dent": ("bump",)})
@@ -175,3 +176,8 @@ def test_a_spelling_that_would_name_two_labels_is_refused(synonyms):
     found = [example("cut"), example("fold")]
     with pytest.raises(DataError, match=r"would name both 'cut' and 'fold' \(task.synonyms\)"):
         classify.labels(TaskConfig(synonyms=synonyms), found)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1e400}', '{"a": "\\ud800"}', '[{"label": "\\ud800", "box": [1, 2, 3, 4]}]'])
+def test_values_that_no_record_can_hold_are_no_json(text):
+    assert json_replies.values(text) == ([] if text[0] == "{" else [[1, 2, 3, 4]])
