@@ -101,7 +101,9 @@ def _newton(columns: Array, hits: Array, start: Array, offset: Array) -> Array:
 def _errors(top: Array, hits: Array, seed: int) -> Tree:
     """The calibration error over ten bins of equal mass, what chance alone makes of it, and the bins."""
     order = np.argsort(top, kind="stable")
-    edges = np.unique(np.round(np.linspace(0, len(top), min(10, len(top)) + 1)).astype(int))
+    even = np.unique(np.round(np.linspace(0, len(top), min(10, len(top)) + 1)).astype(int))
+    ordered = top[order]
+    edges = np.array(sorted({int(edge) if edge == len(top) else int((ordered < ordered[edge]).sum()) for edge in even}))
     bars = [order[a:b] for a, b in itertools.pairwise(edges)]
     plain = sum(abs(float((hits[bar] - top[bar]).sum())) for bar in bars) / len(top)
     null = _null(top[order], edges, seed)

@@ -103,7 +103,7 @@ def ece(probabilities: ArrayLike, hits: Sequence[bool], bins: int = 10, seed: in
     Args:
         probabilities: per item, that of the answer given.
         hits: per item, whether that answer is right.
-        bins: of (nearly) the same number of items; never more than items.
+        bins: of (nearly) the same number of items; never more than items, and fewer where many share a probability.
         seed: of the null band.
     """
     p, order = _sorted(probabilities)
@@ -139,7 +139,7 @@ def reliability(probabilities: ArrayLike, hits: Sequence[bool], bins: int = 10) 
     """The bars of a reliability plot: bins of equal mass, Wilson's interval of each share of hits."""
     p, order = _sorted(probabilities)
     y = np.asarray(hits, bool)[order]
-    edges = _edges(len(p), bins)
+    edges = _edges(p, bins)
     return [Bin(int(b - a), float(p[a:b].mean()), wilson(int(y[a:b].sum()), int(b - a))) for a, b in pairwise(edges)]
 
 
@@ -179,12 +179,20 @@ def _sorted(probabilities: ArrayLike) -> tuple[Array, NDArray[np.intp]]:
     return p[order], order
 
 
-def _edges(n: int, bins: int) -> NDArray[np.intp]:
-    return np.unique(np.linspace(0, n, min(bins, max(1, n)) + 1).round().astype(np.intp))
+def _edges(p: Array, bins: int) -> NDArray[np.intp]:
+    """Where bins of equal mass begin and end in sorted `p`, ties in one bin: cut through, they would hang on the order.
+
+    Samples `[samples, items]` are drawn, their ties are in random order already.
+    """
+    n = p.shape[-1]
+    even = np.linspace(0, n, min(bins, max(1, n)) + 1).round().astype(np.intp)
+    if p.ndim == 1 and n:
+        even[1:-1] = np.searchsorted(p, p[even[1:-1]], side="left")
+    return np.unique(even)
 
 
 def _gap(p: Array, hits: Array, bins: int) -> Array:
     """Weighted mean over bins of |share of hits - mean p|; `p` sorted, `[items]` or `[samples, items]` as `hits`."""
-    starts = _edges(hits.shape[-1], bins)[:-1]
+    starts = _edges(p, bins)[:-1]
     found: Array = np.abs(np.add.reduceat(hits - p, starts, axis=-1)).sum(-1) / hits.shape[-1]
     return found

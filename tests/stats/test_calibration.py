@@ -104,10 +104,20 @@ def test_of_temperatures_that_do_as_well_the_one_nearest_to_1_is_taken(row: list
     assert stats.fit_temperature([row] * 8, [0] * 8) == pytest.approx(expected, abs=1e-3)
 
 
+def test_items_of_one_probability_are_in_one_bin() -> None:
+    """200 items at 0.6 of which 120 are hits are calibrated, in whatever order the file has them."""
+    sorted_by_class, mixed = [True] * 120 + [False] * 80, [True, True, True, False, False] * 40
+    for hits in (sorted_by_class, mixed, sorted_by_class[::-1]):
+        assert stats.ece([0.6] * 200, hits).plain == pytest.approx(0)
+        assert [(one.n, one.right.value) for one in stats.reliability([0.6] * 200, hits)] == [(200, 0.6)]
+    half = stats.reliability([0.2] * 3 + [0.9] * 3, [True, False, False, True, True, True], 2)
+    assert [one.n for one in half] == [3, 3]
+    assert [one.n for one in stats.reliability([0.2] * 2 + [0.9] * 4, [True] * 6, 2)] == [2, 4]
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40), st.integers(1, 12))
 def test_ece_is_a_share_and_does_not_depend_on_order(rows: list[tuple[float, bool]], bins: int) -> None:
-    rows = list({p: (p, hit) for p, hit in rows}.values())  # bins cut through ties in the order given
     plain = stats.ece([p for p, _ in rows], [hit for _, hit in rows], bins).plain
     assert 0 <= plain <= 1
     back = stats.ece([p for p, _ in rows[::-1]], [hit for _, hit in rows[::-1]], bins)
