@@ -60,12 +60,13 @@ def without_reasoning(text: str) -> str:
 def plain(text: str, spellings: Iterable[str] = ()) -> str:
     """A reply without reasoning and markdown marks, in Unicode's composed form, full-width ASCII made narrow.
 
-    Marks that occur in one of `spellings` stay.
+    Marks that occur in one of `spellings` stay. Where there are spellings to be found, a mark inside a word becomes a
+    joiner: it must not part `**non**defective` nor make a `cut` of `c*ut`.
     """
     body = unicodedata.normalize("NFC", without_reasoning(text)).translate(_FULL_WIDTH)
     known = set("".join(spellings))
     markup = "".join(char for char in "*`~#" if char not in known)
-    if markup:  # inside a word they part nothing, as in **non**defective, and join nothing, as in c*ut
+    if markup and known:
         body = re.sub(rf"(?<=\w)[{re.escape(markup)}]+(?=\w)", "\u2060", body)
     return re.sub(rf"[{re.escape(markup)}]|(?<!\w)_+|_+(?!\w)" if markup else r"(?<!\w)_+|_+(?!\w)", " ", body)
 

@@ -14,7 +14,7 @@ from finetune.tasks import _seam
 from finetune.tasks._seam import no_labels as labels
 from finetune.tasks._seam import open_choices as choices
 
-PARSER = "detect/1"
+PARSER = "detect/2"
 QUESTION = (
     "Find every {labels}. Answer with a JSON list of objects with label and box, the box as [x1, y1, x2, y2] in "
     "thousandths of the image's width and height, [] if there is none."

@@ -16,7 +16,7 @@ from finetune.tasks._seam import complete as complete
 from finetune.tasks._seam import no_labels as labels
 from finetune.tasks._seam import open_choices as choices
 
-PARSER = "tags/1"
+PARSER = "tags/2"
 QUESTION = "Which of these apply: {labels}? Answer with a JSON list, [] if none does."
 METRICS = ("tag_f1", "jaccard", "exact_set")
 NONE = "none"

@@ -180,4 +180,19 @@ def test_a_spelling_that_would_name_two_labels_is_refused(synonyms):
 
 @pytest.mark.parametrize("text", ['{"a": 1e400}', '{"a": "\\ud800"}', '[{"label": "\\ud800", "box": [1, 2, 3, 4]}]'])
 def test_values_that_no_record_can_hold_are_no_json(text):
-    assert json_replies.values(text) == ([] if text[0] == "{" else [[1, 2, 3, 4]])
+    assert json_replies.values(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"result": {"a": 1, "b": 2}, "confidence": 0.9', []),
+        ('{"old": {"a": 1}, bad} then {"b": 2}', [{"b": 2}]),
+        ('{"note": "a } in a \\" string", bad} {"b": 2}', [{"b": 2}]),
+        ('the set {a, b}: {"b": 2}', [{"b": 2}]),
+        ('a [sic] {"b": 2}', [{"b": 2}]),
+        ('[{"a": 1}, {"a": 2}', []),
+    ],
+)
+def test_nothing_is_taken_out_of_a_value_that_is_broken_or_cut_off(text, found):
+    assert json_replies.values(text) == found
