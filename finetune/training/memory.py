@@ -127,22 +127,19 @@ def _forget_peak(device: torch.device) -> int:
     cpu.give_back()
     with suppress(OSError):  # proc(5): 5 resets the peak; where /proc is read-only the pass may count for too little
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
-    return _resident_bytes()
-
-
-def _resident_bytes() -> int:
-    """Memory of this process now, on Linux."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
-    return pages * resource.getpagesize()
+    return int(_process_mib("VmRSS") * MIB)
 
 
 def peak_mib(device: torch.device) -> float:
     """Most memory that was in use at once: of the GPU, or of this process where there is none."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / MIB
+    return torch.cuda.max_memory_allocated(device) / MIB if device.type == "cuda" else _process_mib("VmHWM")
+
+
+def _process_mib(name: str) -> float:
+    """Memory of this process, MiB, as Linux tells it: VmRSS now, VmHWM at its peak; elsewhere the peak for both."""
     status = Path("/proc/self/status")
-    if not status.exists():  # macOS counts in bytes, and from the process's own start
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB  # macOS counts in bytes
     # Not getrusage: Linux hands the peak of the process that started this one on to it, across exec as well.
     lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
-    return float(lines["VmHWM"].split()[0]) / 2**10
+    return float(lines[name].split()[0]) / 2**10

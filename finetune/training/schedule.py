@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from finetune.training import ranks
+
 if TYPE_CHECKING:
     from finetune.training.sft import AnswerTrainer
 
@@ -35,6 +37,8 @@ class Schedule(TrainerCallback):
         Several ranks see a gradient of zero there and momentum moves the weights on; without this one rank would see no
         gradient, the optimiser would leave them out, and the two trainings would part.
         """
+        if ranks.world() > 1:  # where the optimiser may hold pieces of weights, which get their gradients later
+            return
         for group in given["optimizer"].param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:

@@ -55,6 +55,7 @@ def test_the_estimate_is_within_a_fifth_of_what_the_embedded_model_takes(targets
         [sys.executable, "-c", MEASURED, targets, "32", kept], cwd=TESTS, capture_output=True, text=True, check=True
     )
     told, measured = map(float, done.stdout.splitlines()[-1].split())
+    print(f"{targets}, checkpointing {kept}: told {told:,.0f} MiB, measured {measured:,.0f} MiB")  # pytest -rP
     assert told == pytest.approx(measured, rel=0.2)
 
 
