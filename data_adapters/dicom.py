@@ -93,7 +93,8 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
     for item in _items(source):
         if isinstance(item, BadRow):
             refused += 1
-            used.add(item.path if options.key == "path" else "")
+            if options.key == "path":
+                used.add(item.path)
             yield item
             continue
         name = item[0].path

@@ -154,7 +154,9 @@ def _names(root: Path, file: str) -> list[str]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     if isinstance(tree, dict) and "kpt_shape" in tree:
-        raise DataError(f"{file} has kpt_shape: its labels hold key points, which would be read as polygons.")
+        raise DataError(
+            f"{file} has kpt_shape: its labels hold key points and would be read as polygons; export boxes."
+        )
     names = tree.get("names") if isinstance(tree, dict) else None
     if isinstance(names, dict):
         if set(names) != set(range(len(names))):

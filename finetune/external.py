@@ -64,11 +64,14 @@ def sources(data: DataConfig, locate: Callable[[DataConfig], Path] | None) -> tu
     if data.test_path is None:
         return [Source(alone)], None if locate is None else locate(alone)
     other = replace(alone, path=data.test_path)
+    if data.path is not None and os.path.realpath(data.path) == os.path.realpath(data.test_path):
+        raise DataError(
+            f"data.test_path={data.test_path} is data.path itself: everything tested would be trained on. Give another "
+            "source, or drop it and let data.split divide this one."
+        )
     if locate is None:
         return [Source(alone), Source(other, tested=True)], None
     roots = [Path(os.path.realpath(locate(each))) for each in (alone, other)]
-    if os.path.realpath(str(data.path)) == os.path.realpath(str(data.test_path)):
-        raise DataError(f"data.test_path={data.test_path} is data.path itself: everything tested would be trained on.")
     if roots[0] != roots[1] and (roots[0].is_relative_to(roots[1]) or roots[1].is_relative_to(roots[0])):
         raise DataError(
             f"data.test_path={data.test_path} and data.path={data.path}: one lies inside the other, whose images would "

@@ -69,7 +69,8 @@ def _told(error: BaseException) -> BaseException:
         where = f": {error.filename}" if error.filename else ""
         return ResourceError(f"{error.strerror}{where}. Make room and run the same command again; it continues.")
     if isinstance(error, PermissionError):
-        return DataError(f"{error.filename or 'a file'} may not be read or written by this user ({error.strerror}).")
+        where = error.filename or "a file"
+        return DataError(f"{where}: {error.strerror}. Give this user the right to it, or choose another.")
     torch = sys.modules.get("torch")  # a run that never imported it cannot have used up its memory
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return ResourceError(

@@ -218,4 +218,4 @@ def test_a_root_that_cannot_be_made(tmp_path: Path, stages: Stages) -> None:
 def test_a_file_that_may_not_be_read_is_told_as_such():
     told = runner._told(PermissionError(13, "Permission denied", "/data/labels.csv"))
     assert isinstance(told, DataError)
-    assert str(told) == "/data/labels.csv may not be read or written by this user (Permission denied)."
+    assert str(told) == "/data/labels.csv: Permission denied. Give this user the right to it, or choose another."
