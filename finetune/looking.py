@@ -139,6 +139,7 @@ class _Memory:
         self._known: OrderedDict[ImageRef, _Promise] = OrderedDict()
 
     def promise(self, refs: set[ImageRef]) -> dict[ImageRef, _Promise]:
+        """Asks the workers for what is not known yet, and returns where each look will be found."""
         new = sorted((ref for ref in refs if ref not in self._known), key=lambda ref: (ref.path, ref.frame or 0))
         for start in range(0, len(new), self._together):
             batch = new[start : start + self._together]

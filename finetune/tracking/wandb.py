@@ -1,6 +1,5 @@
 """Weights & Biases, offline: a folder in the run that `wandb sync` uploads when someone decides to."""
 
-import os
 from pathlib import Path
 
 from finetune.config import TrackingConfig
@@ -9,7 +8,6 @@ from finetune.tracking import COLUMNS, Shown
 
 def write(shown: Shown, folder: Path, settings: TrackingConfig) -> None:
     """Writes curves, the comparison as a table, pictures; no configuration, code, console or system figures."""
-    os.environ["WANDB_ERROR_REPORTING"] = "false"  # else a thread of it calls home half a minute later, offline or not
     import wandb
 
     quiet = wandb.Settings(
