@@ -21,7 +21,10 @@ format: $(STAMP)
 test: $(STAMP)  ## the default suite: offline, minutes
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
-slow families faults ranks: $(STAMP)  ## one marked suite
+slow: $(STAMP)  ## full counts and soaks on both cores; the last output stands in docs/slow.md
+	$(PYTHON) -m pytest -m slow -n 2 --durations=12
+
+families faults ranks: $(STAMP)  ## one marked suite
 	$(PYTHON) -m pytest -m $@
 
 slurm: $(STAMP)  ## submits to a Slurm of one node, which it installs and starts (as root)
