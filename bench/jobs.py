@@ -125,9 +125,11 @@ def reading(line: Any, out: Path, began: float) -> Seen:
     if line.tool == "swift":
         losses = re.findall(r"'loss': '?([0-9.]+)", (out / "output.txt").read_text(errors="replace"))
         return Seen([float(loss) for loss in losses])
-    rows = [json.loads(row) for row in (out / "run" / "train" / "log.jsonl").read_text().splitlines()]
+    log = out / "run" / "train" / "log.jsonl"  # written to until the last step ended
+    rows = [json.loads(row) for row in log.read_text().splitlines()]
     times = [4 / row["samples_per_s"] for row in rows]
-    return Seen([row["loss"] for row in rows], times[0], _rate(times[1:]))
+    loaded = (log.parent / "trainable.json").stat().st_mtime
+    return Seen([row["loss"] for row in rows], log.stat().st_mtime - loaded - sum(times[1:]), _rate(times[1:]))
 
 
 def _rate(seconds: list[float]) -> float | None:

@@ -80,6 +80,8 @@ LINES = (
     Line("smolvlm", "trl", 3),
     Line("embedded", "ours", 3),
     Line("embedded", "trl", 3),
+    Line("embedded", "ours", 10),
+    Line("embedded", "trl", 10),
     Line("qwen2_vl", "ours", 10, 1),
     Line("qwen2_vl", "swift", 10, 1),
     Line("tower", "ours", 1, 1),

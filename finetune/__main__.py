@@ -1,6 +1,7 @@
 """The command line: `python -m finetune recipe=NAME [KEY=VALUE]...` and the verbs."""
 
 import dataclasses
+import gc
 import importlib
 import logging
 import os
@@ -125,9 +126,24 @@ def _run(arguments: list[str]) -> None:
 
         print(dry_run.told(config, arguments))
         return
+    if __name__ == "__main__":
+        _leave_out(config)
     root = runner.execute(config, arguments)
     if "report" in config.stages:
         print(f"report: {root / 'report' / 'report.html'}")
+
+
+def _leave_out(config: Config) -> None:
+    """Hides packages that this run has no use for: PEFT and accelerate import them wherever they are installed.
+
+    That takes 1.5 s and 50 MiB. `None` in `sys.modules` is Python's own way to say that a module is not there.
+    """
+    eight_bit = "8bit" in str(config.train.trainer.get("optim", ""))
+    wanted = {
+        "bitsandbytes": config.method.quantise != "none" or eight_bit,
+        "deepspeed": config.hardware.deepspeed is not None,
+    }
+    sys.modules.update({name: None for name, used in wanted.items() if not used})  # type: ignore[misc]
 
 
 def _way_out(arguments: list[str]) -> tuple[str, tuple[str, int] | None]:
@@ -143,6 +159,9 @@ def _enter(network: str, endpoint: tuple[str, int] | None = None) -> None:
     """Seals the process when it is a command of its own; a caller inside another program keeps its environment."""
     if __name__ == "__main__":
         egress.seal_process(network)
+        gc.set_threshold(
+            100_000, 20, 20
+        )  # libraries make a million objects: looking through them took a third of the import
         if network == "none" or endpoint is not None:
             egress.install_guard(endpoint)
 

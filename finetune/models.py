@@ -1,9 +1,11 @@
 """Loads base models and adapters: offline, safetensors only, no remote code, verified against family and record."""
 
+import gc
 import importlib.util
 import logging
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +66,8 @@ def load(config: Config, *, quantise: bool | None = None) -> Loaded:
         ResourceError: a package or a device is missing.
     """
     _quiet()
+    if not gc.get_freeze_count():
+        gc.freeze()  # a million objects of imported libraries, which live to the end and are looked through no more
     if config.hardware.threads is not None:
         torch.set_num_threads(config.hardware.threads)
     family = families.load(config.model.family)
@@ -75,16 +79,18 @@ def load(config: Config, *, quantise: bool | None = None) -> Loaded:
         cpu.keep_memory()
     dtype = torch.bfloat16 if device.type == "cuda" and precision(config, device) == "bf16" else torch.float32
     nf4 = config.method.quantise == "nf4" if quantise is None else quantise
-    return Loaded(
-        model=_load_model(folder, family, device, dtype, nf4),
-        processor=_load_processor(folder, family, config.model.pixels or {}),
-        family=family,
-        sha256=weights.weights_digest(folder),
-        processor_sha256=weights.processor_digest(folder, config.model.pixels or {}),
-        device=device,
-        dtype=dtype,
-        source=folder,
-    )
+    with ThreadPoolExecutor(1) as beside:  # hashing lets other threads run
+        digest = beside.submit(weights.weights_digest, folder)
+        return Loaded(
+            model=_load_model(folder, family, device, dtype, nf4),
+            processor=_load_processor(folder, family, config.model.pixels or {}),
+            family=family,
+            sha256=digest.result(),
+            processor_sha256=weights.processor_digest(folder, config.model.pixels or {}),
+            device=device,
+            dtype=dtype,
+            source=folder,
+        )
 
 
 def choose_device(config: Config) -> torch.device:

@@ -116,14 +116,16 @@ def _end(config: Config, run: RunDir, status: str, error: BaseException | None) 
 
 def _advance(run: RunDir, config: Config, name: str) -> None:
     """Skips, checks or runs one stage."""
-    stage = named.load("stage", name)
-    record: Json = run.status().get("stages", {}).get(name, {})
     selected = name in config.stages
     later = [other for other in config.stages if STAGES.index(other) > STAGES.index(name)]
+    if not selected and not later:
+        return
+    stage = named.load("stage", name)
+    record: Json = run.status().get("stages", {}).get(name, {})
     if not selected:
         unevaluated = name == "evaluate" and later == ["export"] and not run.eval.exists()  # a card without figures
         untrained = name == "train" and not _needs_training(config, later)
-        if later and name not in ENDS and not unevaluated and not untrained:
+        if name not in ENDS and not unevaluated and not untrained:
             _require(run, config, stage, name, record, later[0])
         return
     wanted, sources = fingerprint(stage, config, run), canonical_digest(stage.sources(config))

@@ -84,6 +84,11 @@ def verify(folder: Path, family: Family) -> None:
             "transformers' own format (show models lists some)."
         )
     refuse_code(folder)
+    if told.get("quantization_config"):
+        raise ConfigError(
+            f"{folder}/config.json has a quantization_config: these weights are quantised already, the vision tower "
+            "perhaps among them. Give the original weights; method=qlora quantises what may be."
+        )
     model_type, tower = told.get("model_type"), (told.get("vision_config") or {}).get("model_type", "")
     fitting = families.serving(str(model_type), tower)
     if fitting != family.name:

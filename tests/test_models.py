@@ -86,6 +86,14 @@ def test_pickled_weights_are_not_read(copied):
         models.load(config(copied))
 
 
+def test_weights_that_are_quantised_already_are_refused(copied):
+    change(copied / "config.json", quantization_config={"load_in_4bit": True, "quant_method": "bitsandbytes"})
+    with pytest.raises(
+        ConfigError, match=r"are quantised already, .* Give the original weights; method=qlora quantises"
+    ):
+        models.load(config(copied))
+
+
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"model.path: .* holds no config.json"):
         models.load(config(tmp_path))

@@ -1,6 +1,7 @@
 """The table and the commands of bench/side_by_side.py, from made-up figures."""
 
 import json
+import os
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -60,9 +61,13 @@ def test_what_a_record_says(bench, tmp_path):
         {"loss": 1.5, "samples_per_s": 4.0},
         {"loss": 1.0, "samples_per_s": 4.0},
     ]
-    (tmp_path / "run" / "train" / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    log, table = tmp_path / "run" / "train" / "log.jsonl", tmp_path / "run" / "train" / "trainable.json"
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table.write_text("{}")
+    os.utime(table, (1000, 1000))
+    os.utime(log, (1007.5, 1007.5))  # 7.5 s after the weights were there, 2 of them for the steps after the first
     seen = bench.jobs.reading(bench.Line("smolvlm", "ours", 3), tmp_path, 0.0)
-    assert (seen.losses, seen.first_s, seen.rate) == ([2.0, 1.5, 1.0], 4.0, 4.0)
+    assert (seen.losses, seen.first_s, seen.rate) == ([2.0, 1.5, 1.0], 5.5, 4.0)
     (tmp_path / "output.txt").write_text("{'loss': '11.62', 'grad_norm': '3'}\rTrain: {'loss': 0.5}\n")
     assert bench.jobs.reading(bench.Line("qwen2_vl", "swift", 3), tmp_path, 0.0).losses == [11.62, 0.5]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from finetune import named, stats
+from finetune import named
 from finetune.config import Config
 from finetune.encoding import Encoder
 from finetune.example import Example
@@ -118,6 +118,8 @@ def _log_softmax(row: Sequence[float]) -> list[float]:
 
 def verdict(scores: Any, gold: Sequence[str], labels: Sequence[str], metric: str) -> Verdict:
     """Metric and mean log-probability of the gold labels, from log-probabilities `[examples, labels]`."""
+    from finetune import stats  # its libraries take half a second to import, and the first step need not wait
+
     answers = [labels[index] for index in scores.argmax(axis=1)]
     table = np.array(stats.confusion(gold, answers, labels))
     right = float(np.trace(table) / table.sum())
