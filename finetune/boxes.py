@@ -95,13 +95,19 @@ def _placed(row: Mapping[str, Any], ours: bool = False) -> Placed:
     name = next(key for key in (*_KEYS, "box_2d", "") if key in row or not key)
     if not name or not isinstance(row["label"], str):
         raise ValueError("no box or no label")
-    values = [float(value) for value in row[name]]
+    values = [_number(value) for value in row[name]]
     x1, y1, x2, y2 = values if name != "box_2d" else [values[1], values[0], values[3], values[2]]
     fractions = not ours and max(values) <= 1 and any(value % 1 for value in values)
     if not (0 <= x1 < x2 <= SCALE and 0 <= y1 < y2 <= SCALE) or fractions:
         raise ValueError(f"{values} is no box in 0-{SCALE}")
     score = row.get("score", row.get("confidence"))
-    return Placed(row["label"], (x1, y1, x2, y2), None if score is None else float(score))
+    return Placed(row["label"], (x1, y1, x2, y2), None if score is None else _number(score))
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
 
 
 _KEYS = ("box", "bbox", "bbox_2d", "bounding_box")
@@ -199,15 +205,12 @@ def _read_paligemma(text: str) -> list[Placed] | None:
 
 
 def _read_json(text: str) -> list[Placed] | None:
-    from finetune.parsing.json_replies import values
+    from finetune.parsing.json_replies import held_list, values
 
-    lists = [value for value in values(text) if isinstance(value, list | dict)]
-    if len(lists) != 1:
+    found = values(text)
+    if len(found) != 1:
         return None
-    only = lists[0]
-    rows = only if isinstance(only, list) else next((v for v in only.values() if isinstance(v, list)), None)
-    if isinstance(only, dict) and "label" in only:
-        rows = [only]
+    rows = [found[0]] if isinstance(found[0], dict) and "label" in found[0] else held_list(found[0])
     return None if rows is None else [_placed(row) for row in rows]
 
 

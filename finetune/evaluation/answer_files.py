@@ -41,6 +41,7 @@ def read(path: Path) -> list[Prediction]:
     for number, line in enumerate(path.read_bytes().splitlines(), 1):  # of bytes: a text may hold U+2028
         try:
             row = json.loads(line.decode("utf-8"))
+            json.dumps(row, ensure_ascii=False, allow_nan=False).encode()  # NaN, and half a surrogate pair
         except ValueError as error:
             raise DataError(f"{path} line {number} is not JSON in UTF-8 ({error}).") from error
         found.append(_row(row, f"{path} line {number}"))
@@ -73,6 +74,9 @@ def _row(row: Any, where: str) -> Prediction:
     for key, (kind, told) in FORMS.items():
         if not isinstance(row.get(key), kind | None):
             raise DataError(f"{where}: {key} is {row[key]!r}, expected {told}")
+    for label, chance in (row.get("probabilities") or {}).items():
+        if isinstance(chance, bool) or not isinstance(chance, int | float) or not 0 <= chance <= 1:
+            raise DataError(f"{where}: the probability of {label!r} is {chance!r}, expected a number from 0 to 1")
     answer = row.get("answer", row["gold"] if row.get("outcome") == "correct" else None)
     outcome = row.get("outcome", "unparsed" if answer is None else "correct" if answer == row["gold"] else "wrong")
     if outcome not in get_args(Outcome):

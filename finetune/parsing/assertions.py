@@ -1,6 +1,7 @@
 """Which closed answers a passage asserts: named as whole words, not negated, not merely weighed, asked or compared."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from finetune.parsing.replies import fold, plain, stated
@@ -22,10 +23,15 @@ _NOT = (
     r"|opposed\s+to|free\s+(?:of|from)|rul(?:e|es|ed|ing)\s+out|exclud(?:e|es|ed|ing)|unlike|than|compared\s+(?:to|with)"
     r"|mistaken\s+for|confused\s+with|distinguish\w*\s+from|hardly|barely|scarcely|partially|partly|almost|nearly"
     r"|far\s+from|wrongly|incorrectly|nothing|zero|devoid\s+of|negative\s+for|anything\s+but|everything\s+except"
-    r"|r/o|unable|declin(?:e|es|ed|ing)|prohibits?)|\b\w+n['\u2019]t)"
+    r"|r/o|unable|declin(?:e|es|ed|ing)|prohibits?|non|kein\w*|nicht|ohne|weder|nie|pas|sans|aucune?|ni|sin|ning\u00fan\w*"
+    r"|tampoco|senza|nessun\w*|n\u00e3o|sem|nenhuma?|geen|niet|zonder|bez|brak|\u043d\u0435|\u043d\u0435\u0442|\u0431\u0435\u0437"
+    r"|\u0644\u0627|\u0644\u064a\u0633|\u0628\u062f\u0648\u0646)|\b\w+n['\u2019]t"
+    r"|\u4e0d\u662f|\u6ca1\u6709|\u6c92\u6709|\u5e76\u975e|\u672a\u89c1|\u672a\u898b|[\u65e0\u7121\u975e\u4e0d\u672a\u5426])"
 )
+"""Words of denial: English, then what stands before the denied word in German, French, Spanish, Italian, Portuguese,
+Dutch, Polish, Russian, Arabic and Chinese."""
 _NEGATED_BEFORE = re.compile(
-    rf"\[\s?\]\s*\Z|{_NOT}(?:\s+(?!{_BREAK})[\w'\u2019/-]+(?:,?\s+(?!{_BREAK})[\w'\u2019/-]+){{0,7}},?)?[^\S\n]*[\"'(\u201c\u2018]*\Z"
+    rf"\[\s?\]\s*\Z|{_NOT}(?:\s+(?!{_BREAK})[\w'\u2019/-]+(?:,?\s+(?!{_BREAK})[\w'\u2019/-]+){{0,7}},?)?[^\S\n]*[\"'(\[{{\u201c\u2018]*\Z"
 )
 _CLAUSE = re.compile(
     r"[.;!?]\s|\n|\b(?:(?<!anything )but|however|although|though|yet|nevertheless|so|therefore|thus|hence)\b"
@@ -39,20 +45,35 @@ _UNASSERTED = re.compile(
     r"|\bfalse\s+that\b|\b(?:if|whether|unless|unlikely|unclear|unsure|uncertain)\b|\bi\s+doubt\b|\bnot\s+(?:sure|certain|clear)\b"
     r"|\b(?:could|might|may|would)(?:\s+(?:also|well|possibly|perhaps|easily|only))*\s+"
     r"(?:be|have|look|show|appear|indicate|suggest|need|expect|resemble|seem)\b"
+    r"|\b(?:probability|chances?|likelihood|risk|odds|possibility)\s+(?:of|that)\b"
     r"|\b(?:options|choices|labels|categories|classes|possibilities|one\s+of|between|asked|asks|task\s+is)\b"
 )
 """Left of an answer in its clause: it is weighed or listed, and not asserted."""
+_SMALL = r"(?:0*\.?0*[0-4](?:\.\d+)?|0?[1-4]\d(?:\.\d+)?)\s?(?:%|percent\b)|0?\.[0-4]\d*(?![\d%])"
+"""A share below one half."""
 _NEGATED_AFTER = re.compile(
-    r"\A[\"'\u201d\u2019)]*(?:\s*[:=|]\s*[\"']?(?:no|none|false|absent|0|neg|negative|not)\b(?!\.\d)|\s*:\s*[\u2717\u2718]"
+    r"\A[\"'\u201d\u2019)\u300d\u300f]*(?:"
+    r"(?:\s+(?:counts?|number|total|instances|present|presence|visible|detected|found))?\s*[:=|]\s*[\"']?"
+    r"(?:no|none|false|absent|0|neg|negative|not)\b(?!\.\d)|\s*:\s*[\u2717\u2718]"
     r"|\s*[\u2013\u2014(-]\s*(?:none|absent|neg|negative|not\s+present)\s*(?:\Z|[).;,\n])"
-    r"|\s+(?:(?:is|are|was|were|does|can|could|has|have|been|be|seems?|appears?|looks?|certainly|highly|very)\s*)*"
-    r"(?:not\b|resolved\b|negative\b|n['\u2019]t\b|absent\b|ruled\s+out\b|excluded\b|unlikely\b|improbable\b|impossible\b|doubtful\b"
-    r"|wrong\b|incorrect\b|missing\b)"
+    r"|[\"']?\s*[:=|]\s*[\"']?[01]?\.\d+"
+    rf"|[\s:=|(]*(?:(?:with|at|is|of|an?|the|its|confidence|probability|likelihood|chance|score)[\s:=]+)*(?:{_SMALL})"
+    r"|\s+(?:(?:is|are|was|were|does|can|could|has|have|been|be|seems?|appears?|looks?|certainly|highly|very|ist|sind|est"
+    r"|es|est\u00e1|\u00e8|\u00e9)\s*)*"
+    r"(?:not\b|resolved\b|negative\b|n['\u2019]t\b|absente?s?\b|ruled\s+out\b|excluded\b|unlikely\b|improbable\b|impossible\b"
+    r"|doubtful\b|wrong\b|incorrect\b|missing\b|out\b(?!\s+of\b)|nicht\b|fehlt\b|n['\u2019]est\b|pas\b|no\b|non\b|ausente\b"
+    r"|assente\b|yok\b|de\u011fil\b|\u043d\u0435\u0442\b|\u0928\u0939\u0940\u0902)"
+    r"|\s*(?:\u3067\u306f\u306a\u3044|\u3067\u306f\u3042\u308a\u307e\u305b\u3093|\u306f\u306a\u3044|\u306a\u3057|\uc5c6|\uc544\ub2c8)"
     r"|\s+(?:questions?|points?|ideas?|lighting|quality|resolution|contrast|morning|day|luck|job|parts?\s+would|practice)\b"
     r"|[^.!?\n]{0,40}\?)"
 )
 """Right of an answer: it is denied, it describes something else, or the sentence is a question."""
 
+_HEADS_OTHER = re.compile(
+    r"\b(?:absent|negative|missing|excluded|ruled\s+out|unlikely|(?:not|no)\s+\w+|none\s+of|options|choices|candidates"
+    r"|(?:possible|allowed|available|valid)(?:\s+\w+)?)\s*[\"']?\s*(?:[:=]\s*)?\Z"
+)
+"""A heading under which a list says what is not there, or what could have been said."""
 _LETTER_BEFORE = re.compile(
     r"(?:\A|[\n(\[{<\"'\u201c\u2018:=,/|$>\\]|\b(?:option|choice|answer|letter|label|class|category|grade|is|be|say|select"
     r"|selected|choose|chose|pick|with|or|and|so|therefore|thus|hence|to)|['\u2019]s)[\s\"'(\u201c\u2018]*\Z"
@@ -120,9 +141,16 @@ def asserted(passage: str, known: Mapping[str, str], cued: bool = False) -> set[
         before, after = folded[max(0, match.start() - _WINDOW) : match.start()], folded[match.end() :][:_WINDOW]
         spelling = fold(match.group())
         first = cued and not before.strip(" \"'([{$<\n")
-        if _stands_alone(spelling, before, after, first) and not _unasserted(before, after, cued):
+        inside = any(char and unicodedata.category(char).startswith("M") for char in (before[-1:], after[:1]))
+        if not inside and _stands_alone(spelling, before, after, first) and not _unasserted(before, after, cued):
             found.add(known[spelling])
     return found
+
+
+def denied(before: str) -> bool:
+    """Whether what stands left of a value takes it back (`not ["crack"]`) or heads something else (`Absent: [...]`)."""
+    clause = _CLAUSE.split(before[-_WINDOW:].casefold())[-1]
+    return bool(_NEGATED_BEFORE.search(clause) or _HEADS_OTHER.search(clause))
 
 
 def _unasserted(before: str, after: str, cued: bool) -> bool:
@@ -147,7 +175,7 @@ def _stands_alone(spelling: str, before: str, after: str, first: bool) -> bool:
 
 
 def _letter(spelling: str, before: str, after: str, first: bool) -> bool:
-    if re.search(r"\w\.\Z", before):  # e.g., i.e., U.S.
+    if re.search(r"\w\.\Z", before) or _NUMBERED.search(before.rstrip("( ")):  # e.g., i.e., U.S.; see panel (b)
         return False
     before, after = re.sub(rf"(?:\b{spelling}\s+)+\Z", "", before), re.sub(rf"\A(?:\s+{spelling}\b)+", "", after)
     if (first and spelling not in "ai") or re.search(r"\b(?:option|choice|letter)\s+[\"'(]*\Z", before):

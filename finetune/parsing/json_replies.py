@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any
 
+from finetune.parsing.assertions import denied
+
 _DECODER = json.JSONDecoder(
     object_pairs_hook=lambda pairs: _object(pairs), parse_constant=lambda name: _refuse(f"{name} is no JSON number")
 )
@@ -11,22 +13,55 @@ _DECODER = json.JSONDecoder(
 _BEGUN = re.compile(r'\{\s*["}]|\[\s*[\[{"\]\d-]')
 """What begins an object or a list; other brackets are prose."""
 
+_EMPTY = re.compile(r"\[ ?\](?P<link>\()?(?P<text>[^\S\n]+\w)?")
+_BULLET = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+\Z")
+_HOLDER = re.compile(
+    r"answers?|annotations|anomalies|applicable|applies|apply|(?:b|bounding_)?boxes|categories|classes|defects|detected"
+    r"|detections|final_answer|findings|found|instances|items|labels|objects|output|predictions?|present|results?|tags|values"
+)
+"""Names under which an object holds the list that is the answer; `absent`, `rejected` or `options` are none."""
+
 _MARKS = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
 
 
 def values(text: str) -> list[Any]:
-    """Every outermost JSON object or list of a text, in order. What does not parse is skipped whole, not mended."""
+    """Every outermost JSON object or list that a text asserts, in order.
+
+    What does not parse is skipped whole, not mended. The box of a task list and a markdown link are no empty lists, and
+    what is denied (`not ["crack"]`, `Absent: ["crack"]`) or only listed (`Options: [...]`) is not asserted.
+    """
     found: list[Any] = []
     at = 0
     while (at := _next(text, at)) >= 0:
+        if mark := _markup(text, at):
+            at = mark.end()
+            continue
         try:
             value, end = _DECODER.raw_decode(text, at)
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # 1e400 and half a surrogate pair
-            found.append(value)
+            if not denied(text[max(0, at - 200) : at]):
+                found.append(value)
             at = end
         except (ValueError, RecursionError):
             at = _past(text, at) if _BEGUN.match(text, at) else at + 1
     return found
+
+
+def held_list(value: object) -> list[Any] | None:
+    """The list that a value is, or that is the only one in it and stands under a name for the answer; else None."""
+    if isinstance(value, dict):
+        lists = [(name, inner) for name, inner in value.items() if isinstance(inner, list)]
+        named = len(lists) == 1 and _HOLDER.fullmatch(lists[0][0].strip().casefold().replace(" ", "_"))
+        value = lists[0][1] if named else None
+    return value if isinstance(value, list) else None
+
+
+def _markup(text: str, at: int) -> re.Match[str] | None:
+    """An empty pair of brackets that is markdown: `[ ] crack`, `- []`, `[](x)`, `![](x)`."""
+    mark = _EMPTY.match(text, at)
+    bullet = _BULLET.match(text[text.rfind("\n", 0, at) + 1 : at])
+    box = mark and mark["text"] and text[at + 1] == " "
+    return mark if mark and (mark["link"] or bullet or box) else None
 
 
 def _past(text: str, start: int) -> int:

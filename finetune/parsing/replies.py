@@ -20,8 +20,8 @@ _SAYS = r"[\"'\u201d)\]]*\s*(?:is\b\s*:?|would\s+be|should\s+be|must\s+be|[:=\uf
 _ANSWER = r"answer|(?:correct|best|right)\s+(?:option|choice)|antwort|r\u00e9ponse|respuesta|risposta|resposta"
 _WEAK = r"classification|verdict|diagnosis|conclusion|label|prediction"
 _CUE = re.compile(
-    r"<(?P<name>answer|final_answer|conclusion)>(?P<tag>.*?)</(?P=name)>"
-    r"|<\|begin_of_box\|>(?P<box>.*?)<\|end_of_box\|>"
+    r"<(?P<name>answer|final_answer|conclusion)>(?P<tag>(?:(?!<(?P=name)>).)*?)</(?P=name)>"
+    r"|<\|begin_of_box\|>(?P<box>(?:(?!<\|begin_of_box\|>).)*?)<\|end_of_box\|>"
     r"|\\boxed\s*\{(?P<boxed>(?:[^{}]|\{[^{}]*\})*)\}"
     rf"|\bfinal\s+answer{_SAYS}(?P<final>[^\n]+)"
     rf"|\b(?:{_ANSWER}){_SAYS}(?P<answer>[^\n]+)"

@@ -29,21 +29,22 @@ def render(facts: Facts) -> str:
     properties = ElementTree.SubElement(suite, "properties")
     for name in ("verdict", "qualifier", "rule_sha256", "test_sha256", "looks", "expires"):
         if decision.get(name) is not None:
-            ElementTree.SubElement(properties, "property", name=name, value=_clean(str(decision[name])))
+            ElementTree.SubElement(properties, "property", name=name, value=cleaned(str(decision[name])))
     for row in found:
-        case = ElementTree.SubElement(suite, "testcase", classname="criteria", name=_clean(row.name), time="0")
+        case = ElementTree.SubElement(suite, "testcase", classname="criteria", name=cleaned(row.name), time="0")
         parts = [row.value, f"required: {row.bound}" if row.bound else "", row.detail]
-        message = _clean("; ".join(part for part in parts if part))
+        message = cleaned("; ".join(part for part in parts if part))
         if row.status == "fail":
             ElementTree.SubElement(case, "failure", message=message, type="fail")
         elif row.status != "pass":
             ElementTree.SubElement(case, "skipped", message=f"{results.STATUS[row.status]}: {message}")
-        ElementTree.SubElement(case, "system-out").text = _clean(row.question)
+        ElementTree.SubElement(case, "system-out").text = cleaned(row.question)
     suites = ElementTree.Element("testsuites", {key: suite.attrib[key] for key in ("tests", "failures", "errors")})
     suites.append(suite)
     ElementTree.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
 
 
-def _clean(text: str) -> str:
+def cleaned(text: str) -> str:
+    """The text with U+FFFD for each character that XML cannot hold."""
     return _FORBIDDEN.sub("\ufffd", text)

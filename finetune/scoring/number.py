@@ -1,30 +1,59 @@
 """Numbers, right within a tolerance, in a declared unit."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finetune.example import Score
+from finetune.parsing.assertions import denied
 from finetune.stats.proportions import clustered_wilson
 
 _NUMBER = re.compile(
     r"(?<![\w.,])(?P<sign>[-+\u2212]?)(?P<digits>\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
-    r"(?P<exponent>[eE][-+]?\d+)?(?![\d])\s*(?P<unit>%|\u00b0[CF]?|[^\W\d_]+(?:\s?/\s?[^\W\d_]+)?[\u00b2\u00b3]?)?"
+    r"(?P<exponent>[eE][-+]?\d+)?(?![\d])(?:\s|-(?=[^\W\d_]))*"
+    r"(?P<unit>%|\u00b0[CF]?|\"|(?:[^\W\d_]+(?:\s?/\s?[^\W\d_]+|\^?[23](?!\d)|[\u00b2\u00b3])?))?(?P<closed>[^\S\n]*(?:[.,;:!?)\n]|\Z))?"
 )
 _SCALES = {
-    "length": {"nm": 1e-9, "um": 1e-6, "\u00b5m": 1e-6, "\u03bcm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3},
+    "length": {"nm": 1e-9, "um": 1e-6, "\u00b5m": 1e-6, "\u03bcm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3}
+    | {"in": 0.0254, "ft": 0.3048},
     "mass": {"mg": 1e-6, "g": 1e-3, "kg": 1.0},
     "volume": {"ml": 1e-3, "l": 1.0},
     "time": {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0},
 }
 _WORDS = {
-    "percent": "%",
-    "millimetres": "mm",
-    "millimeters": "mm",
-    "centimetres": "cm",
-    "centimeters": "cm",
-    "pixels": "px",
+    name: unit
+    for unit, names in {
+        "%": "percent",
+        "px": "pixel pixels",
+        "\u00b5m": "micrometre micrometres micrometer micrometers micron microns",
+        "mm": "millimetre millimetres millimeter millimeters",
+        "cm": "centimetre centimetres centimeter centimeters",
+        "m": "metre metres meter meters",
+        "in": 'inch inches "',
+        "ft": "foot feet",
+        "mg": "milligram milligrams",
+        "g": "gram grams",
+        "kg": "kilogram kilograms",
+        "ml": "millilitre millilitres milliliter milliliters",
+        "l": "litre litres liter liters",
+        "s": "sec second seconds",
+        "min": "minute minutes",
+        "h": "hr hrs hour hours",
+    }.items()
+    for name in names.split()
 }
+_NO_UNIT = re.compile(
+    r"wide|long|high|tall|deep|thick|across|apart|away|total|overall|approximately|about|at|on|and|or|but|to|of|by|with"
+    r"|for|from|as|is|are|was|which|that|so|since|because|within|near|along|between|per|each"
+)
+"""Words after a number that are no unit of it."""
+_BOUND = re.compile(
+    r"(?:[<>\u2264\u2265]=?|\b(?:(?:more|less|fewer|greater|larger|smaller|higher|lower|bigger|longer|shorter|wider)\s+than"
+    r"|at\s+(?:least|most)|up\s+to|over|under|above|below|exceed\w*|beyond|within|minimum\s+of|maximum\s+of)"
+    r"(?:\s+(?:about|around|roughly|approximately))?)\s*\Z"
+)
+"""Left of a number that is a bound and no value."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +80,9 @@ def read(text: str, unit: str = "") -> float | None:
     """The single number of a text, in `unit`; None where there is none, several, or a unit that does not convert.
 
     Thousands are grouped by commas, the decimal mark is a point: `1,5` is neither and is no number. A number without a
-    unit is taken to be in `unit`; a word after a number is a unit only where one is declared.
+    unit is taken to be in `unit`; where one is declared, a word after a number is a unit unless it is known to be none,
+    and one that nobody knows makes the number unreadable. A bound (`> 5`, `at least 5`) and a number that is denied
+    (`not 5`) are no values.
     """
     found = {_value(match, unit) for match in _NUMBER.finditer(text)}
     if re.search(r"\d,\d{1,2}(?!\d)", text) or len(found) != 1:
@@ -60,16 +91,20 @@ def read(text: str, unit: str = "") -> float | None:
 
 
 def _value(match: re.Match[str], unit: str) -> float | None:
-    sign = -1.0 if match["sign"] in ("-", "\u2212") else 1.0
-    value = sign * float(match["digits"].replace(",", "") + (match["exponent"] or ""))
+    before = match.string[max(0, match.start() - 200) : match.start()].casefold()
+    value = float(match["digits"].replace(",", "") + (match["exponent"] or ""))
+    if not math.isfinite(value) or _BOUND.search(before) or denied(before):
+        return None
+    value *= -1.0 if match["sign"] in ("-", "\u2212") else 1.0
     named = _WORDS.get((match["unit"] or "").casefold(), match["unit"] or "")
-    if not unit or not named or named == unit:
+    if not unit or not named or named == unit or _NO_UNIT.fullmatch(named.casefold()):
         return value
+    if match["unit"].casefold() == "in" and match["closed"] is None:  # 3 in total
+        return None
     for scale in _SCALES.values():
         if unit in scale and named in scale:
             return value * scale[named] / scale[unit]
-    known = named in ("%", "px", "\u00b0", "\u00b0C", "\u00b0F") or any(named in scale for scale in _SCALES.values())
-    return None if known else value
+    return None
 
 
 def right(gold: str, answer: str | None, tolerance: Tolerance) -> bool:

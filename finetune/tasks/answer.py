@@ -15,7 +15,7 @@ from finetune.scoring.text import exact_match
 from finetune.tasks import _seam
 from finetune.tasks._seam import complete as complete
 
-PARSER = "answer/2"
+PARSER = "answer/3"
 QUESTION = "{question} Answer with one of: {labels}."
 METRICS = ("closed_accuracy", "exact_match", "token_f1")
 POLAR = ("yes", "no")

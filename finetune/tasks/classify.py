@@ -12,7 +12,7 @@ from finetune.parsing.replies import fold
 from finetune.tasks import _seam
 from finetune.tasks._seam import complete as complete
 
-PARSER = "classify/3"
+PARSER = "classify/4"
 TILES = ("any", "max")
 """Ways in which answers about tiles make one about the image."""
 

@@ -14,7 +14,7 @@ from finetune.tasks import _seam
 from finetune.tasks._seam import no_labels as labels
 from finetune.tasks._seam import open_choices as choices
 
-PARSER = "detect/2"
+PARSER = "detect/3"
 QUESTION = (
     "Find every {labels}. Answer with a JSON list of objects with label and box, the box as [x1, y1, x2, y2] in "
     "thousandths of the image's width and height, [] if there is none."
@@ -102,10 +102,11 @@ def messages(task: TaskConfig, labels: Sequence[str], example: Example) -> tuple
 def parse(text: str, labels: Sequence[str], synonyms: Mapping[str, Sequence[str]] | None = None) -> str | None:
     """Reads the boxes in any form that tells its own space (`finetune.boxes.read`), as canonical text.
 
-    A box with a label that nobody declared keeps its name, and counts as a false alarm.
+    A box with a label that nobody declared keeps its name, and counts as a false alarm. An empty list beside a refusal
+    is no answer.
     """
     found = boxes.read(without_reasoning(text))
-    if found is None:
+    if found is None or (not found and looks_refused(text)):
         return None
     known = spellings(labels, synonyms)
     return boxes.to_json([replace(box, label=known.get(fold(box.label), box.label)) for box in found])

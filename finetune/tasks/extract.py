@@ -16,7 +16,7 @@ from finetune.tasks._seam import complete as complete
 from finetune.tasks._seam import no_labels as labels
 from finetune.tasks._seam import open_choices as choices
 
-PARSER = "extract/2"
+PARSER = "extract/3"
 QUESTION = "Read these fields: {labels}. Answer with one JSON object, null for a field that is not there."
 METRICS = ("field_accuracy", "field_f1", "whole_object")
 

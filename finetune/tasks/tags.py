@@ -1,6 +1,7 @@
 """Several labels an image, none included: a JSON list of those that apply."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,7 +9,7 @@ from finetune.config import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Example, Message, Outcome, Score
 from finetune.parsing.assertions import asserted, spellings
-from finetune.parsing.json_replies import values
+from finetune.parsing.json_replies import held_list, values
 from finetune.parsing.refusals import looks_refused
 from finetune.parsing.replies import fold, plain, stated
 from finetune.tasks import _seam
@@ -16,9 +17,11 @@ from finetune.tasks._seam import complete as complete
 from finetune.tasks._seam import no_labels as labels
 from finetune.tasks._seam import open_choices as choices
 
-PARSER = "tags/2"
+PARSER = "tags/3"
 QUESTION = "Which of these apply: {labels}? Answer with a JSON list, [] if none does."
 METRICS = ("tag_f1", "jaccard", "exact_set")
+_JSON = re.compile(r"[\[{]\s*\"")
+"""JSON that does not parse or that the reply takes back: nothing inside it is prose."""
 NONE = "none"
 """What a source writes, and a reply may say, where no tag applies."""
 
@@ -88,15 +91,18 @@ def messages(task: TaskConfig, labels: Sequence[str], example: Example) -> tuple
 def parse(text: str, labels: Sequence[str], synonyms: Mapping[str, Sequence[str]] | None = None) -> str | None:
     """Reads the tags: a JSON list, an object of tag -> true or false, or prose that asserts them.
 
-    A list with a tag that nobody declared, two lists that differ, or prose that asserts none and does not say `none`
-    are no answer.
+    A list with a tag that nobody declared, two lists that differ, prose that asserts none and does not say `none`, or
+    an empty list beside a refusal are no answer.
     """
     known = spellings(labels, synonyms)
     body = plain(text, known)
     found = [value for value in values(body) if isinstance(value, list | dict)]
     if found:
         read = {_listed(value, known, labels) for value in found}
-        return read.pop() if len(read) == 1 else None
+        answer = read.pop() if len(read) == 1 else None
+        return None if answer == "[]" and looks_refused(text) else answer
+    if _JSON.search(body):
+        return None
     passages = stated(body)
     named = [asserted(passage, known | {NONE: NONE}, cued=bool(passages)) for passage in passages or [body]]
     tags: set[str] = set().union(*named)
@@ -106,16 +112,14 @@ def parse(text: str, labels: Sequence[str], synonyms: Mapping[str, Sequence[str]
 
 
 def _listed(value: object, known: Mapping[str, str], order: Sequence[str]) -> str | None:
-    if isinstance(value, dict):
-        if not all(isinstance(said, bool) for said in value.values()):
-            lists = [inner for inner in value.values() if isinstance(inner, list)]
-            return _listed(lists[0], known, order) if len(lists) == 1 else None
+    if isinstance(value, dict) and value and all(isinstance(said, bool) for said in value.values()):
         if any(fold(name) not in known for name in value):
             return None
         value = [name for name, said in value.items() if said]
-    if not isinstance(value, list) or any(not isinstance(name, str) or fold(name) not in known for name in value):
+    names = held_list(value)
+    if names is None or any(not isinstance(name, str) or fold(name) not in known for name in names):
         return None
-    return _canonical({known[fold(name)] for name in value}, order)
+    return _canonical({known[fold(name)] for name in names}, order)
 
 
 def outcome(text: str, answer: str | None, gold: str) -> Outcome:

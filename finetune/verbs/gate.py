@@ -12,6 +12,7 @@ from finetune.errors import ConfigError, GateError
 from finetune.evaluation import answer_files, comparison
 from finetune.evaluation.pairing import ANSWERED, Test
 from finetune.example import Prediction
+from finetune.report.junit import cleaned
 from finetune.rundir import Json, RunDir
 
 ERROR = 0.05
@@ -33,7 +34,8 @@ def run(arguments: Sequence[str]) -> None:
     interval does not. It is asked of the metric, and of the share of items that got an answer.
 
     Raises:
-        ConfigError: an argument is no run and no file of predictions, or nothing of them can be compared.
+        ConfigError: an argument is no run and no file of predictions, nothing of them can be compared, or `--junit` is
+            a folder.
         GateError: it failed; says by how much.
         IntegrityError: the two did not answer the same items.
     """
@@ -42,6 +44,8 @@ def run(arguments: Sequence[str]) -> None:
         raise ConfigError(
             f"gate: --margin: got {given.margin:g}, expected a share from 0 to below 1; 3 points are 0.03"
         )
+    if given.junit.is_dir():
+        raise ConfigError(f"gate: --junit: {given.junit} is a folder, expected the file to write")
     sides = answer_files.paired({"OLD": answer_files.of(given.old), "NEW": answer_files.of(given.new)})
     test = answer_files.asked(sides, given.metric, given.positive)
     if given.metric in ("sensitivity", "specificity") and given.positive is None:
@@ -112,7 +116,7 @@ def _junit(checks: dict[str, Json], failed: dict[str, Json], margin: float, lost
         case = ElementTree.SubElement(suite, "testcase", classname="gate", name=name)
         if name in failed:
             told = f"{_told(name, row)}; the upper bound lies below {-margin:g}"
-            ElementTree.SubElement(case, "failure", message=told).text = "\n".join(lost[:NAMED])
+            ElementTree.SubElement(case, "failure", message=told).text = cleaned("\n".join(lost[:NAMED]))
         else:
             ElementTree.SubElement(case, "system-out").text = _told(name, row)
     ElementTree.indent(suite)

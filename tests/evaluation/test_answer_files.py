@@ -51,6 +51,17 @@ def test_answer_and_outcome_follow_from_each_other(tmp_path, row, answer, outcom
         ({"answer": "good", "image_sha256": 0}, r"image_sha256 is 0, expected text"),
         ({"answer": "good", "seconds": "fast"}, r"seconds is 'fast', expected a number"),
         ({"answer": "good", "probabilities": [0.1, 0.9]}, r"probabilities is \[0.1, 0.9\], expected an object"),
+        (
+            {"answer": "good", "probabilities": {"crack": -0.2}},
+            r"probability of 'crack' is -0.2, expected a number from 0",
+        ),
+        (
+            {"answer": "good", "probabilities": {"crack": 1.2}},
+            r"probability of 'crack' is 1.2, expected a number from 0 to",
+        ),
+        ({"answer": "good", "probabilities": {"crack": True}}, r"probability of 'crack' is True, expected a number"),
+        ({"answer": "good", "probabilities": {"crack": "1"}}, r"probability of 'crack' is '1', expected a number"),
+        ({"answer": "good", "probabilities": {"crack": float("nan")}}, r"line 1 is not JSON in UTF-8 \(Out of range"),
         ({"answer": "good", "usage": 3}, r"usage is 3, expected an object of numbers"),
         (
             {"answer": "crack", "outcome": "wrong"},
@@ -198,3 +209,11 @@ def test_more_answers_than_a_list_of_labels_holds_are_open(count, closed):
 def test_the_positive_label_is_a_gold():
     with pytest.raises(ConfigError, match="positive: got 'dent', expected one of the gold labels bad, good"):
         answer_files.asked({"a": [replace(ROWS[0], answer="dent", outcome="wrong"), *ROWS[1:]]}, "accuracy", "dent")
+
+
+def test_half_a_surrogate_pair_is_refused(tmp_path):
+    """It stands in JSON as an escape, and nothing that is printed or written could hold it."""
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"id": "\\ud800", "gold": "crack", "answer": "crack"}\n')
+    with pytest.raises(DataError, match=r"line 1 is not JSON in UTF-8 .*surrogates not allowed"):
+        answer_files.read(path)

@@ -133,5 +133,21 @@ def test_a_winding_answer_is_read_or_missed_and_never_misread(reply, right):
 
 def test_a_long_reply_takes_no_long_time():
     """Patterns that backtrack would need years for these."""
-    for piece in ("no ", "<think>", "answer: ", "<answer>", "not a ", "dent ", "* ", "is is ", "n't "):
+    for piece in (
+        "no ",
+        "<think>",
+        "answer: ",
+        "<answer>",
+        "not a ",
+        "dent ",
+        "* ",
+        "is is ",
+        "n't ",
+        "<answer><conclusion>",
+        "<|begin_of_box|>",
+        "\\boxed{",
+        "dent (",
+        "dent: with ",
+        "[ ] ",
+    ):
         assert parse(piece * 3000, DEFECTS, SPELLED) in ("dent", None)

@@ -122,3 +122,20 @@ def test_one_damaged_run_does_not_hide_the_others(tmp_path, capsys, name, conten
     assert set(lines) == {"run", "broken", "fine"}
     assert "unreadable" in lines["broken"]
     assert "2026-01-02" in lines["fine"]
+
+
+def test_names_that_xml_cannot_hold_stay_readable(tmp_path):
+    odd = [row | {"id": f"\x00\x1b{row['id']}"} for row in rows(answers(TEST, "+" * N))]
+    new = [row | {"id": f"\x00\x1b{row['id']}"} for row in rows(answers(TEST, "-" * N))]
+    for name, found in (("old.jsonl", odd), ("new.jsonl", new)):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in found))
+    with pytest.raises(GateError, match="100 items were right"):
+        gate.run([str(tmp_path / "old.jsonl"), str(tmp_path / "new.jsonl"), f"junit={tmp_path / 'junit.xml'}"])
+    failure = ElementTree.parse(tmp_path / "junit.xml").getroot().find("testcase/failure")
+    assert failure.text.split()[0] == "\ufffd\ufffdi0000"
+
+
+def test_a_folder_is_no_report(tmp_path):
+    files = side(tmp_path, "old.jsonl", "+" * N), side(tmp_path, "new.jsonl", "+" * N)
+    with pytest.raises(ConfigError, match=r"gate: --junit: .* is a folder, expected the file to write"):
+        gate.run([*files, f"junit={tmp_path}"])
