@@ -9,7 +9,7 @@ import sys
 import textwrap
 from typing import Any, get_type_hints
 
-from finetune import egress
+from finetune import cpu, egress
 from finetune.config import Config
 from finetune.errors import InterruptedRun, UserError
 
@@ -158,6 +158,7 @@ def _way_out(arguments: list[str]) -> tuple[str, tuple[str, int] | None]:
 def _enter(network: str, endpoint: tuple[str, int] | None = None) -> None:
     """Seals the process when it is a command of its own; a caller inside another program keeps its environment."""
     if __name__ == "__main__":
+        cpu.share()
         egress.seal_process(network)
         gc.set_threshold(
             100_000, 20, 20

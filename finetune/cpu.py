@@ -1,6 +1,7 @@
 """What a CPU can do, and how memory is kept on it. Torch is imported only where it is asked."""
 
 import ctypes
+import os
 from contextlib import suppress
 from typing import Final
 
@@ -15,6 +16,21 @@ KEPT_BYTES: Final = 2**30
 
 LARGEST_KEPT_BYTES: Final = 2**26
 """A block of this size or more is given back to the system when it is freed, as ever."""
+
+
+SPINS: Final = "3000"
+"""Rounds that a thread of libgomp waits busily for the others, some microseconds, before it sleeps (GOMP_SPINCOUNT)."""
+
+
+def share() -> None:
+    """Lets another process have a core without stopping this one; to be called before torch is imported.
+
+    By default libgomp's threads wait 300,000 rounds: with one other process on the same cores, a loader worker will do,
+    they wait for a thread that is not running, and a training step takes several times as long. Sleeping sooner costs
+    nothing on an idle machine (bench/spinning.py). What the user set stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def multiplies_bf16() -> bool:

@@ -21,6 +21,9 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
 )
 
+# Suites run side by side: threads that wait busily for one another would stop them all (finetune/cpu.py).
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
 # What may be computed again is kept here and not in the home of whoever runs the tests.
 os.environ.setdefault("FINETUNE_CACHE", tempfile.mkdtemp(prefix="finetune-cache-"))
 

@@ -1,4 +1,6 @@
 import ctypes
+import os
+import runpy
 import subprocess
 import sys
 
@@ -27,6 +29,35 @@ def test_the_names_of_the_instructions_are_those_that_torch_uses():
     able = torch.cpu.get_capabilities()
     known = {"x86_64": {"amx_bf16", "avx512_bf16"}}.get(able["architecture"], {"bf16"})
     assert known <= set(able)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "3000"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
+    ],
+)
+def test_a_command_waits_for_its_threads_as_the_user_says_or_gently(monkeypatch, given, expected):
+    """Seen where it counts: in the environment of the process that will import torch."""
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    seen = {}
+
+    def replaced(_executable, _arguments, environment):
+        seen.update({name: environment[name] for name in names if name in environment})
+        sys.exit(0)
+
+    monkeypatch.setattr(os, "execve", replaced)
+    monkeypatch.setattr(sys, "argv", ["finetune", "runs"])
+    monkeypatch.delitem(sys.modules, "finetune.__main__", raising=False)
+    with pytest.raises(SystemExit):
+        runpy.run_module("finetune", run_name="__main__")
+    assert seen == expected
 
 
 FRESH = """
