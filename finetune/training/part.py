@@ -21,6 +21,7 @@ from finetune.training.checkpoints import State
 from finetune.training.collator import Collator, Examples, Item, Pictures
 from finetune.training.frozen import without_graph
 from finetune.training.interruption import Interruption
+from finetune.training.loss import last_layer_at_labels
 from finetune.training.sft import AnswerTrainer
 from finetune.training.validation import Validator
 
@@ -196,6 +197,7 @@ def _adapted(config: Config, run: RunDir, part: Part, loaded: Loaded) -> "PeftMo
     """Wraps the model and writes down, and shows, what of it will train."""
     model = lora.adapt(loaded, config)
     without_graph(loaded.model, loaded.family)
+    last_layer_at_labels(loaded.model, loaded.family)
     if ranks.is_main():
         rows = lora.table(model, loaded.family)
         lora.show(rows)
