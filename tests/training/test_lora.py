@@ -46,10 +46,11 @@ def logits(model, batch):
 
 
 def fingerprints(model):
+    """Of every tensor of the base, whether it is marked as frozen or not: what should not train is what counts."""
     return {
         name: hashlib.sha256(p.detach().numpy().tobytes()).hexdigest()
         for name, p in model.named_parameters()
-        if not p.requires_grad
+        if ".lora_" not in name
     }
 
 
