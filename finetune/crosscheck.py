@@ -3,7 +3,7 @@
 import re
 
 from finetune import crosscheck_evaluation, crosscheck_launch, named
-from finetune.config import AUGMENTS, STAGES, Config
+from finetune.config import AUGMENTS, STAGES, Config, SplitConfig
 from finetune.parsing.assertions import ambiguous
 
 LEAST_TILE_PX = 16
@@ -63,6 +63,7 @@ def _data_problems(config: Config) -> list[str]:
         ]
     if data.folds and data.split.column:
         found.append("data.folds and data.split.column exclude each other: choose one")
+    found += _split_by_problems(data.split)
     if not 0 < data.train_share <= 1:
         found.append(f"data.train_share: got {data.train_share:g}, expected a share above 0 and up to 1")
     if data.limit is not None and data.limit < 1:
@@ -72,6 +73,35 @@ def _data_problems(config: Config) -> list[str]:
             f"run.file_mode: got {config.run.file_mode!r}, expected an octal mode such as '0640' "
             "that lets the owner read and write"
         )
+    return found
+
+
+def _split_by_problems(split: SplitConfig) -> list[str]:
+    by = split.by
+    if by.column is None:
+        asked = {"kind": by.kind != "site", "format": by.format is not None, "test": by.test, "val": by.val}
+        return [f"data.split.by.{name}: needs data.split.by.column" for name, given in asked.items() if given]
+    found = []
+    if by.column.startswith("regex:"):
+        try:
+            re.compile(by.column.removeprefix("regex:"))
+        except re.error as error:
+            found.append(f"data.split.by.column: {by.column!r} holds no regular expression ({error})")
+    if by.val and not by.test and split.test:
+        found.append("data.split.by.val: nothing says what is tested; give data.split.by.test, or data.split.test=0")
+    if by.kind == "time":
+        said = {"test": by.test, "val": by.val}
+        found += [
+            f"data.split.by.{name}: got {len(given)} times, expected one, the first of them"
+            for name, given in said.items()
+            if len(given) > 1
+        ]
+        return found
+    if by.format is not None:
+        found.append("data.split.by.format: is how times are written; it needs data.split.by.kind=time")
+    found += [
+        f"data.split.by: {site!r} is in test and in val; a site has one split" for site in by.test if site in by.val
+    ]
     return found
 
 

@@ -1,7 +1,6 @@
 """Between adapters and stages: options, labels, and the lines of `data/*.jsonl`."""
 
 import dataclasses
-import hmac
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -9,14 +8,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from finetune import external, named
+from finetune import external, named, site_key
 from finetune.config import Config, DataConfig, TaskConfig
 from finetune.convert import to_dataclass
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Box, Example, ImageRef, Message, Whole
 from finetune.rundir import Json, Part, RunDir, read_json, read_jsonl
-
-_MIN_KEY_BYTES = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +104,7 @@ def examples(config: Config, images: Path) -> Iterator[Example | BadRow]:
     adapter = named.load("adapter", config.data.adapter)
     relabel, kind = relabelling(config.data), named.load("task", config.task.kind)
     own = {entry.name for entry in dataclasses.fields(adapter.Options)}
-    secret = None if config.data.site_key is None or "site_key" in own else _secret(config.data.site_key)
+    secret = None if config.data.site_key is None or "site_key" in own else site_key.secret(config.data.site_key)
     read = (
         source.placed(row)
         for source in sources(config.data)[0]
@@ -120,7 +117,7 @@ def examples(config: Config, images: Path) -> Iterator[Example | BadRow]:
         if isinstance(row, Example) and config.data.split.by.column is not None:
             row = _placed(row, config.data.split.by.column)
         if isinstance(row, Example) and secret is not None:
-            row = dataclasses.replace(row, id=_hashed(secret, row.id), group=_hashed(secret, row.group))
+            row = dataclasses.replace(row, id=site_key.hashed(secret, row.id), group=site_key.hashed(secret, row.group))
         yield _writable(row) if isinstance(row, BadRow) else row
 
 
@@ -150,17 +147,6 @@ def _checked(example: Example, relabel: dict[str, str], kind: ModuleType, task: 
     except DataError as error:
         return BadRow(example.row, example.images[0].path, str(error))
     return admitted
-
-
-def _secret(file: str) -> bytes:
-    place = Path(file).expanduser()
-    if not place.is_file() or place.stat().st_size < _MIN_KEY_BYTES:
-        raise DataError(f"data.site_key={file} is no file of at least {_MIN_KEY_BYTES} bytes.")
-    return place.read_bytes()
-
-
-def _hashed(secret: bytes, name: str) -> str:
-    return hmac.new(secret, name.encode(), "sha256").hexdigest()[:20]
 
 
 def _placed(example: Example, column: str) -> Example | BadRow:

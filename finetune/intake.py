@@ -15,7 +15,7 @@ from functools import partial
 
 from tqdm import tqdm
 
-from finetune import dataset, named, pixels, split, tiles
+from finetune import dataset, named, pixels, site_key, split, tiles
 from finetune.config import Config, DataConfig
 from finetune.duplicates.sketch import Sketches
 from finetune.errors import DataError
@@ -139,7 +139,9 @@ def take(
 
     Raises:
         DataError: the source is empty, or a bad row that the policy does not set aside.
+        ConfigError: the site key lies where it would be copied along.
     """
+    site_key.check_place(config.data, run.root)
     bad: list[BadRow] = []
     counts: Counter[str] = Counter()
     kept: list[Kept] = []

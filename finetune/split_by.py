@@ -60,15 +60,21 @@ def _site(name: str, split: SplitConfig) -> str:
 def _by_time(items: Sequence[Item], split: SplitConfig) -> Mapping[str, str]:
     """The newest groups; a group is as new as the newest of its rows, and equal times stay together."""
     by = split.by
-    times = _times(items, by)
+    said = {"test": by.test, "val": by.val}
+    bounds = [Item("", "", "", split=given[0], row=f"data.split.by.{name}") for name, given in said.items() if given]
+    times = _times([*items, *bounds], by)
     newest: dict[str, float] = defaultdict(lambda: -math.inf)
     for item in items:
         newest[item.group] = max(newest[item.group], times[str(item.split)])
-    if by.test or by.val:
-        bounds = [_bound(given, items, by) for given in (by.test, by.val)]
+    if bounds:
+        test, val = (times[given[0]] if given else math.inf for given in said.values())
     else:
-        bounds = _shares(sorted(newest.values(), reverse=True), split)
-    test, val = bounds
+        test, val = _shares(sorted(newest.values(), reverse=True), split)
+    if by.test and by.val and val >= test:
+        raise DataError(
+            f"data.split.by.val={by.val[0]} is not before data.split.by.test={by.test[0]}: what is from then on is "
+            "tested, so nothing would validate. Name an earlier time, or leave val out."
+        )
     return {group: "test" if time >= test else "val" if time >= val else "train" for group, time in newest.items()}
 
 
@@ -79,24 +85,25 @@ def _shares(times: Sequence[float], split: SplitConfig) -> list[float]:
     return [times[count - 1] if count else math.inf for count in (tested, held)]
 
 
-def _bound(given: Sequence[str], items: Sequence[Item], by: SplitByConfig) -> float:
-    if not given:
-        return math.inf
-    stand_in = Item("", "", "", split=given[0], row="data.split.by")
-    return _times([*items[:1], stand_in], by)[given[0]]
-
-
 def _times(items: Sequence[Item], by: SplitByConfig) -> dict[str, float]:
     """Seconds, or plain numbers where all values are numbers, by what is written.
 
     Raises:
-        DataError: a value is no time, or some have a time zone and others have none.
+        DataError: a value is no time, some have a time zone and others have none, or some are plain numbers.
     """
     where: dict[str, str] = {}
     for item in items:
         where.setdefault(str(item.split), item.where)
-    if by.format is None and all(_is_number(text) for text in where):
-        return {text: float(text) for text in where}
+    numbers = [] if by.format is not None else [text for text in where if _is_number(text)]
+    if where and len(numbers) == len(where):
+        return {text: float(text) for text in numbers}
+    if numbers:
+        number, other = numbers[0], next(text for text in where if not _is_number(text))
+        raise DataError(
+            f"{where[number]}: column {by.column!r} says {number!r}, a plain number, and {where[other]} says "
+            f"{other!r}, which cannot be compared. Write all of them one way; dates such as 20240531 are read with "
+            "data.split.by.format='%Y%m%d'."
+        )
     found = {text: _parsed(text, by, place) for text, place in where.items()}
     zoned = {text: time.tzinfo is not None for text, time in found.items()}
     if len(set(zoned.values())) > 1:

@@ -6,10 +6,11 @@ import hmac
 import pytest
 from PIL import Image
 
-from finetune import dataset
+from finetune import dataset, intake, site_key
 from finetune.config import Config, DataConfig, TaskConfig
-from finetune.errors import DataError
+from finetune.errors import ConfigError, DataError
 from finetune.example import Box, Example, ImageRef
+from finetune.rundir import RunDir
 
 
 @pytest.fixture
@@ -45,6 +46,31 @@ def test_a_key_that_is_none_is_refused(source, tmp_path):
     for name in ("short.key", "absent.key"):
         with pytest.raises(DataError, match=r"is no file of at least 16 bytes"):
             rows(source, tmp_path / name)
+
+
+@pytest.mark.parametrize("place", ["in/site.key", "in/a/site.key", "tests/site.key", "run/data/site.key", "link.key"])
+def test_a_key_that_would_be_copied_along_is_refused(source, tmp_path, place):
+    """In the source, in the external test set, in the run, or linked to from elsewhere."""
+    for folder in ("tests", "run/data"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "in" / "real.key").write_bytes(b"k" * 32)
+    (tmp_path / "link.key").symlink_to(tmp_path / "in" / "real.key")
+    key = tmp_path / place
+    if not key.exists():
+        key.write_bytes(b"k" * 32)
+    data = DataConfig(path=str(source), test_path=str(tmp_path / "tests"), site_key=str(key))
+    run = RunDir(tmp_path / "run")
+    with (
+        intake.Spool(run, "kept") as spool,
+        pytest.raises(ConfigError, match=rf"{key} lies in the folder of .* elsewh"),
+    ):
+        intake.take(Config(data=data), run, spool)
+
+
+def test_a_key_beside_the_source_and_the_run_is_fine(source, tmp_path):
+    site_key.check_place(DataConfig(path=str(source), site_key=str(tmp_path / "in.key")), tmp_path / "run")
+    site_key.check_place(DataConfig(path=None, site_key=str(tmp_path / "in.key")), tmp_path / "run")
+    site_key.check_place(DataConfig(path=str(tmp_path)), tmp_path)
 
 
 def boxed(target, *labels):

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from PIL import Image
 
-from finetune import dataset, split_by
+from finetune import crosscheck, dataset, split_by
 from finetune.config import Config, DataConfig, SplitByConfig, SplitConfig, TaskConfig, identity
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow
@@ -65,6 +65,85 @@ def test_a_format_reads_what_is_no_iso():
 def test_what_is_no_time_names_its_row(value):
     with pytest.raises(DataError, match=r"line 1: column 'c' says"):
         placed([("a", "2024-01-01"), ("b", value)], kind="time")
+
+
+@pytest.mark.parametrize(
+    ("values", "by", "said"),
+    [
+        (
+            ("20240502", "20240501"),
+            {"test": ("2024-05-02",)},
+            ("line 0", "20240502", "data.split.by.test", "2024-05-02"),
+        ),
+        (
+            ("1717200000123", "5"),
+            {"val": ("2024-05-02",)},
+            ("line 0", "1717200000123", "data.split.by.val", "2024-05-02"),
+        ),
+        (
+            ("2024-05-02", "2024-05-01"),
+            {"test": ("20240502",)},
+            ("data.split.by.test", "20240502", "line 0", "2024-05-02"),
+        ),
+        (("2024-05-02", "20240501"), {}, ("line 1", "20240501", "line 0", "2024-05-02")),
+    ],
+)
+def test_dates_are_not_compared_with_plain_numbers(values, by, said):
+    """2024-05-02 is 1714608000 seconds: every number of the form 20240502 lies before it."""
+    where, number, other, date = said
+    told = rf"{where}: column 'c' says '{number}', a plain number, and {other} says '{date}', .*format='%Y%m%d'\."
+    with pytest.raises(DataError, match=told):
+        placed(list(zip("ab", values, strict=True)), kind="time", **by)
+
+
+def test_with_a_format_numbers_are_dates():
+    rows = [("a", "20240502"), ("b", "20240501")]
+    assert placed(rows, kind="time", format="%Y%m%d", test=("20240502",)) == "te tr"
+    assert placed(rows, kind="time", test=("20240502",)) == "te tr"
+
+
+@pytest.mark.parametrize("val", ["2024-01-03", "2024-01-03T00:00", "2024-01-04"])
+def test_validation_comes_before_the_test(val):
+    with pytest.raises(
+        DataError, match=rf"data.split.by.val={val} is not before data.split.by.test=2024-01-03: .*val out"
+    ):
+        placed(FOUR, kind="time", test=("2024-01-03",), val=(val,))
+
+
+@pytest.mark.parametrize(
+    ("by", "said"),
+    [
+        (
+            {"kind": "time", "test": ("2024", "2025")},
+            "data.split.by.test: got 2 times, expected one, the first of them",
+        ),
+        ({"kind": "time", "test": ("3",), "val": ("1", "2")}, "data.split.by.val: got 2 times, expected one"),
+        (
+            {"test": ("Ulm", "Bonn"), "val": ("Ulm",)},
+            "data.split.by: 'Ulm' is in test and in val; a site has one split",
+        ),
+        ({"val": ("Ulm",)}, "data.split.by.val: nothing says what is tested; give data.split.by.test, or"),
+        ({"format": "%Y"}, "data.split.by.format: is how times are written; it needs data.split.by.kind=time"),
+        ({"column": "regex:["}, "data.split.by.column: 'regex:[' holds no regular expression (unterminated"),
+        ({"column": None, "test": ("Ulm",)}, "data.split.by.test: needs data.split.by.column"),
+        ({"column": None, "kind": "time"}, "data.split.by.kind: needs data.split.by.column"),
+    ],
+)
+def test_settings_that_contradict_each_other(by, said):
+    split = SplitConfig(by=SplitByConfig(**{"column": "c"} | by))
+    (problem,) = crosscheck.problems(Config(data=DataConfig(split=split)))
+    assert problem.startswith(said)
+
+
+def test_settings_that_go_together():
+    for by, shares in (
+        ({"test": ("Ulm", "Bonn"), "val": ("K\u00f6ln",)}, {}),
+        ({"kind": "time", "test": ("2024-05-01",), "format": "%Y-%m-%d"}, {}),
+        ({"val": ("Ulm",)}, {"test": 0}),
+    ):
+        split = SplitConfig(by=SplitByConfig(column="c", **by), **shares)
+        found = crosscheck.problems(Config(data=DataConfig(split=split), stages=("prepare", "train")))
+        assert found == []
 
 
 def test_zones_must_be_said_everywhere_or_nowhere():
