@@ -68,7 +68,9 @@ def table(root: Path, file: str, columns: Sequence[str | None]) -> Iterator[tupl
         missing = [name for name in wanted if name not in header]
         if missing or len(set(header)) < len(header):
             said = f"no column {missing[0]!r}" if missing else "two columns of one name"
-            raise DataError(f"{file} has {said}; its header has {', '.join(header) or 'nothing'}.")
+            mark = other_delimiter(header, wanted)
+            hint = f" Its fields are separated by {mark!r}: save it with commas." if mark else ""
+            raise DataError(f"{file} has {said}; its header has {', '.join(header) or 'nothing'}.{hint}")
         for row in reader:
             where, began = f"{file} line {reader.line_num}", reader.line_num + 1
             if None in row or None in row.values():
@@ -83,8 +85,16 @@ def table(root: Path, file: str, columns: Sequence[str | None]) -> Iterator[tupl
 
 def csv_told(error: csv.Error) -> str:
     """What is wrong with a table, and what mends it where a quote is the cause."""
-    quote = "end of data" in str(error) or "expected after" in str(error)
-    return f"a quote that begins a field is not closed ({error})" if quote else str(error)
+    if "expected after" in str(error):
+        return f"a quote that begins a field is not closed, or fields are separated otherwise ({error})"
+    return f"a quote that begins a field is not closed ({error})" if "end of data" in str(error) else str(error)
+
+
+def other_delimiter(header: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """The character that separates the fields of a header in which a wanted column is missing, where it shows."""
+    missing = [name for name in wanted if name not in header]
+    seen = (mark for mark in ";\t|," if any(missing[0] in map(str.strip, name.split(mark)) for name in header))
+    return next(seen, None) if missing else None
 
 
 def parse_json(text: str) -> Any:

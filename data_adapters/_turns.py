@@ -22,6 +22,11 @@ ROLES: Mapping[str, Role] = {
 _IMAGE = re.compile(r"<image>")
 _CHOICE = re.compile(r"[A-Z]")
 _GROUNDING = re.compile(r"<(?:bbox|ref-object)>")
+_OTHER_MEDIA = re.compile(r"<(?:video|audio)>")
+UNREAD = ("video", "videos", "audio", "audios", "tools", "functions")
+"""Keys of rows about something else than images and text."""
+_CALLS = ("tool_calls", "function_call")
+"""Keys of turns in which a program is called."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ def talk(row: Mapping[str, Any], anywhere: bool) -> Talk:
     Raises:
         DataError: it is none of these, or says what cannot be kept; names the turn.
     """
+    if unread := [key for key in UNREAD if row.get(key)]:
+        raise DataError(f"has {', '.join(unread)}, which no model here is given; leave such rows out.")
     images = _listed(row)
     turns = [_turn(entry, number, images) for number, entry in enumerate(_entries(row), 1)]
     answer = row.get("answer")
@@ -61,14 +68,26 @@ def talk(row: Mapping[str, Any], anywhere: bool) -> Talk:
         raise DataError("does not end with a turn of the assistant, which is what is learnt.")
     _check_order(turns)
     turns = _without_images(turns, len(images), anywhere)
-    if not turns[-1].text.strip():
-        raise DataError("the last turn of the assistant is empty.")
+    if empty := [number for number, turn in enumerate(turns, 1) if not turn.text.strip()]:
+        raise DataError(f"turn {empty[0]}, of the {turns[empty[0] - 1].role}, is empty.")
     boxes, shares = _objects(row.get("objects"), len(images))
     turns = [_grounded(turn, last=turn is turns[-1], boxes=boxes, row=row) for turn in turns]
     rejected = row.get("rejected_response")
     if rejected is not None and not isinstance(rejected, str):
         raise DataError(f"rejected_response is a {type(rejected).__name__}, expected text.")
-    return Talk(tuple(turns), tuple(images), boxes, shares, rejected)
+    return Talk((*_rules(row, turns), *turns), tuple(images), boxes, shares, rejected)
+
+
+def _rules(row: Mapping[str, Any], turns: Sequence[Message]) -> Sequence[Message]:
+    """The system prompt that some dialects keep in a key of its own."""
+    said = row.get("system")
+    if not said:
+        return ()
+    if not isinstance(said, str):
+        raise DataError(f"system is a {type(said).__name__}, expected text.")
+    if turns[0].role == "system":
+        raise DataError("has a system prompt as a key and one as a turn; which one is meant?")
+    return (Message("system", said),)
 
 
 def _entries(row: Mapping[str, Any]) -> Sequence[Any]:
@@ -85,8 +104,8 @@ def _entries(row: Mapping[str, Any]) -> Sequence[Any]:
 def _question(row: Mapping[str, Any]) -> str:
     """Question with its hint and choices, a line each, as in files of VLMEvalKit."""
     question, hint = row["question"], row.get("hint")
-    if not isinstance(question, str):
-        raise DataError(f"question is a {type(question).__name__}, expected text.")
+    if not isinstance(question, str) or not question.strip():
+        raise DataError(f"question is {question!r}, expected text.")
     choices = sorted(key for key, value in row.items() if _CHOICE.fullmatch(key) and value is not None)
     lines = [hint] if isinstance(hint, str) and hint.strip() else []
     return "\n".join([*lines, question, *(f"{key}. {_answer(row[key])}" for key in choices)])
@@ -121,11 +140,15 @@ def _turn(entry: Any, number: int, images: list[str]) -> Message:
     role = ROLES.get(name) if isinstance(name, str) else None
     if role is None:
         raise DataError(f"turn {number} is by {name!r}; expected one of {', '.join(ROLES)}. Tools are not supported.")
-    if isinstance(content, str):
-        return Message(role, content)
-    if not isinstance(content, list):
+    if called := [key for key in _CALLS if entry.get(key)]:
+        raise DataError(f"turn {number} has {called[0]}; tools are not supported.")
+    if isinstance(content, list):
+        content = "".join(_part(part, number, images) for part in content)
+    if not isinstance(content, str):
         raise DataError(f"turn {number} holds a {type(content).__name__}, expected text or a list of parts.")
-    return Message(role, "".join(_part(part, number, images) for part in content))
+    if other := _OTHER_MEDIA.search(content):
+        raise DataError(f"turn {number} holds {other.group()}, which no model here is given; leave such rows out.")
+    return Message(role, content)
 
 
 def _part(part: Any, number: int, images: list[str]) -> str:

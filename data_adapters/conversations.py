@@ -141,7 +141,7 @@ def _standard(row: dict[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
     if not recipe:
         return row
     columns, tags = recipe.get("columns", {}), recipe.get("tags", {})
-    images = row.get(columns.get("images", "images"))
+    beside = {key: row.get(columns.get(key, key)) for key in ("images", *_turns.UNREAD)}
     if recipe.get("formatting", "alpaca") == "alpaca":
         keys = [columns.get(*pair) for pair in (("prompt", "instruction"), ("query", "input"), ("response", "output"))]
         prompt, query, reply = (row.get(key) or "" for key in keys)
@@ -149,7 +149,7 @@ def _standard(row: dict[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
             raise DataError(f"{', '.join(keys)} must be text.")
         asked = "\n".join(filter(None, (prompt, query)))
         messages = [*_before(row, columns), {"role": "user", "content": asked}]
-        return {"messages": [*messages, {"role": "assistant", "content": reply}], "images": images}
+        return {"messages": [*messages, {"role": "assistant", "content": reply}]} | beside
     names = {
         tags.get("user_tag", "human"): "user",
         tags.get("assistant_tag", "gpt"): "assistant",
@@ -164,7 +164,7 @@ def _standard(row: dict[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
     messages = [{"role": names.get(turn[role], turn[role]), "content": turn.get(content)} for turn in turns]
     if isinstance(system := row.get(columns.get("system", "system")), str) and system:
         messages.insert(0, {"role": "system", "content": system})
-    return {"messages": messages, "images": images}
+    return {"messages": messages} | beside
 
 
 def _before(row: dict[str, Any], columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:

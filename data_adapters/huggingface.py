@@ -84,7 +84,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
 def _batches(place: Path, file: str, options: Options) -> Iterator[tuple[dict[str, Any], list[str] | None]]:
     """Yields rows with the columns that the options name, and the names of the label's classes."""
     if place.suffix.lower() == ".parquet":
-        with pyarrow.parquet.ParquetFile(place) as table:
+        with pyarrow.parquet.ParquetFile(place, pre_buffer=False) as table:  # else it reads far ahead
             wanted, names = _columns(table.schema_arrow, file, options)
             for batch in table.iter_batches(batch_size=_ROWS, columns=wanted):
                 yield from ((row, names) for row in batch.to_pylist())
@@ -148,7 +148,7 @@ def _item(
 def _text(value: Any, name: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if not isinstance(value, str | int) or value == "":
+    if not isinstance(value, str | int) or not str(value).strip():
         raise DataError(f"{name!r} is {repr(value)[:60]}, expected text.")
     return str(value)
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from data_adapters import _files, _masks
 from data_adapters.image_folder import group_of, group_rule
+from finetune import pixels
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example, ImageRef
 
@@ -69,14 +70,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
         raise ConfigError(
             f"data.split.column: got {options.split!r}; only the layout mvtec has a split, called `path` here"
         )
-    categories = options.categories or tuple(
-        sorted(
-            entry.name
-            for entry in root.iterdir()
-            if entry.is_dir() and not entry.name.startswith(".") and entry.name != _VISA_TABLES
-        )
-    )
-    for category in categories:
+    for category in options.categories or tuple(_categories(root, _PARTS[options.layout])):
         pairs = _mvtec(root, category) if options.layout == "mvtec" else _visa(root, category)
         for item in pairs:
             if isinstance(item, BadRow):
@@ -95,8 +89,39 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
 _VISA_TABLES = "split_csv"
 """Folder beside the categories of VisA as it is published: splits of other people's, no images."""
 
+_PARTS = {"mvtec": ("train", "test", "ground_truth"), "visa": ("Data",)}
+"""Layout -> folders of a category."""
+
 _Pair = tuple[str, str, list[str]]
 """Path of an image, its kind, and its masks."""
+
+
+def _categories(root: Path, parts: tuple[str, ...]) -> Iterator[str]:
+    """Names of all folders but hidden ones, sorted.
+
+    Raises:
+        DataError: one of them is laid out in another way; names it.
+    """
+    for name in sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
+        if name == _VISA_TABLES:
+            continue
+        inside = sorted(entry.name for entry in (root / name).iterdir() if not entry.name.startswith("."))
+        if not set(parts) & set(inside):
+            raise DataError(
+                f"data.path={root} has the folder {name!r}, which is no category: it holds "
+                f"{', '.join(map(repr, inside[:5])) or 'nothing'}, expected {', '.join(parts)}. Take it out, or name "
+                "the categories in data.options.categories."
+            )
+        yield name
+
+
+def _beside(root: Path, folder: str, *parts: str) -> Iterator[BadRow]:
+    """Folders and images that lie beside the parts of a tree and would be left out without a word."""
+    for entry in sorted((root / folder).iterdir()):
+        is_read = entry.name in parts or entry.name.startswith(".")
+        if not is_read and (entry.is_dir() or entry.suffix.lower() in pixels.SUFFIXES):
+            where = f"{folder}/{entry.name}"
+            yield BadRow(where, where, f"stands beside {', '.join(parts)}, and is no part of this layout; take it out")
 
 
 def _example(
@@ -150,6 +175,7 @@ def _mvtec(root: Path, category: str) -> Iterator[_Pair | BadRow]:
                 yield paths[0], kind, mine
     strays = (path for key in sorted(masks.keys() - used) for path in masks[key])
     yield from (BadRow(path, path, "has no image of its name.") for path in strays)
+    yield from _beside(root, category, *_PARTS["mvtec"])
 
 
 def _visa(root: Path, category: str) -> Iterator[_Pair | BadRow]:
@@ -165,3 +191,6 @@ def _visa(root: Path, category: str) -> Iterator[_Pair | BadRow]:
             else:
                 yield paths[0], kind, masks.pop(key, []) if kind == "anomaly" else []
     yield from (BadRow(path, path, "has no image of its name.") for paths in masks.values() for path in paths)
+    yield from _beside(root, category, *_PARTS["visa"])
+    yield from _beside(root, f"{category}/Data", "Images", "Masks")
+    yield from _beside(root, f"{category}/Data/Images", "Normal", "Anomaly")

@@ -101,7 +101,8 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
         name = row[options.image]
         relative = _files.join(options.images, name)
         seen[relative] += 1
-        empty = [c for c in (options.image, options.label, options.id, options.group) if c and not row[c].strip()]
+        needed = (options.image, options.label, options.id, options.group, options.question)
+        empty = [column for column in needed if column and not row[column].strip()]
         if empty:
             yield BadRow(where, relative, f"no value for {', '.join(empty)}")
             continue
@@ -183,7 +184,7 @@ def _jsonl(file: Path, options: Options) -> Iterator[Row | BadRow]:
                 continue
             try:
                 value = json.loads(
-                    line, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_files.unique
+                    line, parse_int=str, parse_float=str, parse_constant=_constant, object_pairs_hook=_files.unique
                 )
             except (ValueError, RecursionError) as error:
                 yield BadRow(where, "", f"is not JSON: {error}")
@@ -194,9 +195,14 @@ def _jsonl(file: Path, options: Options) -> Iterator[Row | BadRow]:
                 yield BadRow(where, "", "is JSON but not an object {column: value, ...}")
 
 
+def _constant(name: str) -> str | None:
+    """What JSON has no number for: Python writes a missing value as NaN."""
+    return None if name == "NaN" else name
+
+
 def _parquet(file: Path, options: Options) -> Iterator[Row | BadRow]:
     try:
-        with pyarrow.parquet.ParquetFile(file) as table:
+        with pyarrow.parquet.ParquetFile(file, pre_buffer=False) as table:
             _check_columns(file.name, list(table.schema_arrow.names), options)
             number = 0
             for batch in table.iter_batches(columns=[name for name, _ in _wanted(options)]):
@@ -208,7 +214,7 @@ def _parquet(file: Path, options: Options) -> Iterator[Row | BadRow]:
 
 
 def _typed(where: str, value: Mapping[str, Any], options: Options) -> Row | BadRow:
-    """Spells the values of a typed row as text; booleans as JSON does."""
+    """Spells the values of a typed row as text, booleans as JSON does; what is no number (NaN) is a missing value."""
     row = {}
     for name, option in _wanted(options):
         if name not in value:
@@ -216,7 +222,9 @@ def _typed(where: str, value: Mapping[str, Any], options: Options) -> Row | BadR
         got = value[name]
         if isinstance(got, list | dict | bytes):
             return BadRow(where, "", f"{name!r} (data.{option}) holds a {type(got).__name__}, expected text")
-        row[name] = {None: "", True: "true", False: "false"}[got] if got is None or isinstance(got, bool) else str(got)
+        if got is None or got != got:  # NaN alone differs from itself
+            got = ""
+        row[name] = str(got).lower() if isinstance(got, bool) else str(got)
     return where, row
 
 
@@ -237,6 +245,11 @@ def _check_columns(table: str, header: Sequence[str], options: Options) -> None:
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
         raise DataError(f"{table} has two columns named {twice[0]!r}; rename one.")
+    if mark := _files.other_delimiter(header, [name for name, _ in _wanted(options)]):
+        said = {"\t": "name the file .tsv", ",": "name the file .csv and leave data.options.delimiter out"}
+        raise DataError(
+            f"{table} has its fields separated by {mark!r}: {said.get(mark, f'say data.options.delimiter={mark!r}')}."
+        )
     missing = []
     for name, key in _wanted(options):
         if name not in header:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import openpyxl
 from adapters.hostile_containers import BOMB, DEEP, conversations, dicom, huggingface, nifti, webdataset
+from adapters.hostile_trees import deeppcb, image_folder, mvtec
 from adapters.sources import picture, save
 from PIL import Image
 
@@ -200,8 +201,9 @@ def masks(root):
 
 MAKERS = {
     maker.__name__: maker
-    for maker in (coco, conversations, dicom, huggingface, masks, nifti, table, voc, webdataset, yolo)
-}
+    for maker in (coco, conversations, deeppcb, dicom, huggingface, image_folder, masks, mvtec, nifti, table, voc,
+                  webdataset, yolo)
+}  # fmt: skip
 
 
 def corpus(root, name):

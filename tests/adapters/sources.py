@@ -14,6 +14,8 @@ from adapters.dicoms import ct
 from PIL import Image
 
 NAMES = ("a", "b", "c")
+KINDS = ("cut", "good", "dent")
+"""Labels of the first, second and third item, and so on in turn: who takes another's is seen."""
 
 
 def picture(number, size=(8, 6)):
@@ -41,7 +43,7 @@ def image_folder(root, names=NAMES):
 def table(root, names=NAMES):
     for n, name in enumerate(names):
         save(root / f"{name}.png", picture(n))
-    rows = [[f"{name}.png", "good" if n else "cut"] for n, name in enumerate(names)]
+    rows = [[f"{name}.png", KINDS[n % 3]] for n, name in enumerate(names)]
     write_csv(root / "labels.csv", [["image", "label"], *rows])
     return root, {}
 
@@ -55,7 +57,10 @@ def coco(root, names=NAMES):
         save(root / "images" / f"{name}.png", picture(n))
     tree = {
         "images": [{"id": n, "file_name": f"{name}.png", "width": 8, "height": 6} for n, name in enumerate(names)],
-        "annotations": [{"id": 1, "image_id": 0, "category_id": 7, "bbox": [1, 2, 3, 4]}],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 7, "bbox": [1, 2, 1 + n % 3, 4]}
+            for n in sorted(range(len(names)), key=names.__getitem__)  # in another order than their images
+        ],
         "categories": [{"id": 7, "name": "scratch"}],
     }
     (root / "annotations.json").write_text(json.dumps(tree))
@@ -66,7 +71,7 @@ def yolo(root, names=NAMES):
     (root / "labels").mkdir()
     for n, name in enumerate(names):
         save(root / "images" / f"{name}.png", picture(n))
-        (root / "labels" / f"{name}.txt").write_text("0 0.5 0.5 0.25 0.5\n" if n else "")
+        (root / "labels" / f"{name}.txt").write_text(f"0 0.5 0.5 {n % 3 / 4} 0.5\n" if n % 3 else "")
     (root / "data.yaml").write_text("names: [scratch]\n")
     return root, {}
 
@@ -86,7 +91,7 @@ def masks(root, names=NAMES):
     for n, name in enumerate(names):
         save(root / "images" / f"{name}.png", picture(n))
         mask = np.zeros((6, 8), np.uint8)
-        mask[1:3, 2 : 2 + n] = 255
+        mask[1:3, 2 : 2 + n % 5] = 255
         save(root / "masks" / f"{name}.png", Image.fromarray(mask))
     return root, {}
 
@@ -94,9 +99,9 @@ def masks(root, names=NAMES):
 def mvtec(root, names=NAMES):
     for n, name in enumerate(names):
         save(root / "bottle" / "train" / "good" / f"{name}.png", picture(n))
-        save(root / "bottle" / "test" / "crack" / f"{name}.png", picture(n + 10))
+        save(root / "bottle" / "test" / "crack" / f"{name}.png", picture(n + 1000))
         mask = np.zeros((6, 8), np.uint8)
-        mask[0:2, 0:2] = 255
+        mask[0:2, 0 : 2 + n % 3] = 255
         save(root / "bottle" / "ground_truth" / "crack" / f"{name}_mask.png", Image.fromarray(mask))
     return root, {}
 
@@ -105,7 +110,7 @@ def deeppcb(root, names=NAMES):
     rows = []
     for n, name in enumerate(names):
         save(root / "images" / f"{name}_test.png", picture(n))
-        save(root / "images" / f"{name}_temp.png", picture(n + 10))
+        save(root / "images" / f"{name}_temp.png", picture(n + 1000))
         rows.append([f"{name}_test.png", f"{name}_temp.png", "20085", f'[[1,2,{3 + n % 3},4,"open"]]'])
     write_csv(root / "labels.csv", [["filename", "template", "board", "boxes"], *rows])
     return root, {}
@@ -128,14 +133,17 @@ def encoded(image, kind="png"):
 
 
 def huggingface(root, names=NAMES):
-    rows = [{"image": {"bytes": encoded(picture(n)), "path": name}, "label": "x"} for n, name in enumerate(names)]
-    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), root / "train-00000-of-00001.parquet")
+    pictures = [{"bytes": encoded(picture(n)), "path": name} for n, name in enumerate(names)]
+    rows = [{"image": image, "label": KINDS[n % 3]} for n, image in enumerate(pictures)]
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), root / "train-00000-of-00001.parquet", row_group_size=8)
     return root, {}
 
 
 def webdataset(root, names=NAMES):
-    shard(root / "train-000.tar", [(f"{name}.{ending}", content) for n, name in enumerate(names)
-                                   for ending, content in (("png", encoded(picture(n))), ("cls", b"1\n"))])  # fmt: skip
+    members = []
+    for n, name in enumerate(names):
+        members += [(f"{name}.png", encoded(picture(n))), (f"{name}.cls", KINDS[n % 3].encode())]
+    shard(root / "train-000.tar", members)
     return root, {}
 
 
@@ -154,16 +162,17 @@ def dicom(root, names=NAMES):
     for n, name in enumerate(names):
         dataset = ct(np.full((4, 4), n * 100, np.int16), number=n)
         dataset.save_as(root / f"{name}.dcm", enforce_file_format=True)
-        rows.append([dataset.SOPInstanceUID, "mass" if n else "none"])
+        rows.append([dataset.SOPInstanceUID, KINDS[n % 3]])
     write_csv(root / "labels.csv", rows)
-    return root, {"windows": ("40,400",), "site_key": str(key)}
+    return root, {"windows": ("3000,6000",), "site_key": str(key)}
 
 
 def nifti(root, names=NAMES):
     for n, name in enumerate(names):
         values = np.random.default_rng(n).integers(-100, 100, (5, 4, 3)).astype(np.int16)
         nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), root / f"{name}.nii")
-    write_csv(root / "labels.csv", [["image", "label"], *([f"{name}.nii", "x"] for name in names)])
+    rows = [[f"{name}.nii", KINDS[n % 3]] for n, name in enumerate(names)]
+    write_csv(root / "labels.csv", [["image", "label"], *rows])
     return root, {"window": (-100.0, 100.0)}
 
 

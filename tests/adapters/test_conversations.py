@@ -120,6 +120,59 @@ def test_a_speaker_that_is_no_text(told, tmp_path):
     assert "a turn has no text in 'from', which says who speaks" in bad.reason
 
 
+def test_a_system_prompt_in_a_key_of_its_own(told):
+    """As ShareGPT and older rows of ms-swift have it; it would be lost among the keys that nobody reads."""
+    (example,) = told([{"image": "a.png", "system": "Be brief.", "conversations": LLAVA}])
+    assert example.messages == (Message("system", "Be brief."), USER)
+    twice = [{"from": "system", "value": "Be long."}, *LLAVA]
+    (bad,) = told([{"image": "a.png", "system": "Be brief.", "conversations": twice}])
+    assert bad.reason == "has a system prompt as a key and one as a turn; which one is meant?"
+    (bad,) = told([{"image": "a.png", "system": 5, "conversations": LLAVA}])
+    assert bad.reason == "system is a int, expected text."
+
+
+CALL = {"role": "assistant", "content": "See.", "tool_calls": [{"function": {"name": "zoom"}}]}
+SAID = {"role": "user", "content": "<image>What is it?"}
+MOVES = {"role": "user", "content": [{"type": "video", "video": "a.mp4"}, {"type": "text", "text": "What?"}]}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"videos": ["a.mp4"], "conversations": LLAVA}, "has videos, which no model here is given; leave such rows"),
+        ({"audios": ["a.wav"], "tools": "[]", "conversations": LLAVA}, "has audios, tools, which no model here"),
+        ({"messages": [SAID, CALL]}, "turn 2 has tool_calls; tools are not supported."),
+        ({"messages": [SAID, CALL | {"tool_calls": None, "function_call": {"name": "zoom"}}]}, "turn 2 has function_c"),
+        ({"messages": [SAID, {"role": "tool", "content": "{}"}]}, "turn 2 is by 'tool'; expected one of system, user"),
+        ({"messages": [MOVES, {"role": "assistant", "content": "x"}]}, "turn 1 has a part \"{'type': 'video'"),
+        ({"conversations": [{"from": "human", "value": "<video>\nWhat?"}, LLAVA[1]]}, "turn 1 holds <video>, which no"),
+        ({"conversations": [{"from": "human", "value": "<image>\n"}, LLAVA[1]]}, "turn 1, of the user, is empty."),
+        ({"question": "", "answer": "x"}, "question is '', expected text."),
+    ],
+)
+def test_what_is_neither_image_nor_text_is_refused_by_name(told, row, reason):
+    (bad,) = told([{"image": "a.png"} | row])
+    assert bad.row == "conversations.json row 1"
+    assert bad.reason.startswith(reason)
+
+
+@pytest.mark.parametrize("turns", ["last", "each"])
+def test_no_reply_may_be_empty_even_in_the_middle(told, turns):
+    talk = [LLAVA[0], {"from": "gpt", "value": " "}, {"from": "human", "value": "Sure?"}, {"from": "gpt", "value": "x"}]
+    (bad,) = told([{"image": "a.png", "conversations": talk}], turns=turns)
+    assert bad.reason == "turn 2, of the assistant, is empty."
+
+
+@pytest.mark.parametrize("formatting", ["sharegpt", "alpaca"])
+def test_videos_and_tools_of_llama_factory(told, tmp_path, formatting):
+    listed(tmp_path, formatting=formatting, columns={"videos": "clips", "messages": "turns"})
+    row = {"turns": LLAVA, "instruction": "<image>What is it?", "output": REPLY, "images": ["a.png"]}
+    assert [example.target for example in told([row], dataset="mine")] == [REPLY]
+    for more, said in (({"clips": ["a.mp4"]}, "has videos"), ({"tools": "[]"}, "has tools")):
+        (bad,) = told([row | more], dataset="mine")
+        assert bad.reason == f"{said}, which no model here is given; leave such rows out."
+
+
 def test_an_image_in_the_middle_by_request(told):
     turns = [{"from": "human", "value": "See <image> here"}, {"from": "gpt", "value": "x"}]
     (example,) = told([{"image": "a.png", "conversations": turns}], placeholders="front")

@@ -165,6 +165,7 @@ def test_rows_that_are_wrong(tmp_path):
     [
         ("b,c\n", r"t.csv has no column 'a'; its header has b, c\."),
         ("", r"t.csv has no column 'a'; its header has nothing\."),
+        ("a;b\n1;2\n", r"its header has a;b\. Its fields are separated by ';': save it with commas\."),
         ("a,b,b\n", r"t.csv has two columns of one name; its header has a, b, b\."),
         ("a\n" + "x" * 200_000 + "\n", r"t.csv line 2 cannot be read: field larger than field limit"),
     ],

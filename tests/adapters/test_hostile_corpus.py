@@ -1,10 +1,12 @@
 """The hostile corpus: each of its files and rows ends in its own refusal, the good ones come through, nothing hangs."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from adapters import hostile
 
+import finetune
 from finetune import intake, named, pixels
 from finetune.config import Config, DataConfig, TaskConfig
 from finetune.errors import DataError
@@ -48,6 +50,7 @@ TASKS = {
     "yolo": TaskConfig(kind="detect", labels=("dent",)),
     "voc": TaskConfig(kind="detect", labels=("dent",)),
     "conversations": TaskConfig(kind="describe"),
+    "deeppcb": TaskConfig(kind="detect", labels=("open",)),
 }
 
 
@@ -68,5 +71,12 @@ def test_set_aside_the_counts_reconcile_and_it_ends(tmp_path, name):
     assert {row.row for row in bad} >= set(case.bad)
 
 
-def test_the_corpus_is_large(tmp_path):
-    assert sum(len(hostile.corpus(tmp_path, name).bad) for name in hostile.MAKERS) >= 60
+def test_every_adapter_that_reads_files_is_in_it():
+    assert sorted(hostile.MAKERS) == [name for name in named.names("adapter") if name != "synthetic"]
+
+
+def test_the_page_counts_it(tmp_path):
+    """Bad files and rows in as many formats as docs/data.md says."""
+    count = sum(len(hostile.corpus(tmp_path, name).bad) for name in hostile.MAKERS)
+    page = (Path(finetune.__file__).resolve().parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    assert f"a corpus of {count} bad files and rows in {len(hostile.MAKERS)} formats" in page

@@ -89,7 +89,11 @@ def test_categories_in_the_order_they_are_named(tmp_path):
     [
         ({"categories": ("screw",)}, r"has no folder 'screw/train'; it is named in data.options"),
         ({"categories": ("../cable",)}, r"'../cable/train' is not below data.path"),
-        ({"layout": "visa"}, r"has no folder 'cable/Data/Masks/Anomaly'"),
+        (
+            {"layout": "visa"},
+            r"has the folder 'cable', which is no category: it holds 'ground_truth', 'test', 'train', e",
+        ),
+        ({"layout": "visa", "categories": ("cable",)}, r"has no folder 'cable/Data/Masks/Anomaly'"),
     ],
 )
 def test_trees_that_are_laid_out_otherwise(tmp_path, options, message):
@@ -114,6 +118,44 @@ def test_groups(tmp_path):
     assert bad(rows) == {
         f"cable/test/{kind}/000.png": "data.group=regex:(train|test)/good does not match its path"
         for kind in ("bent_wire", "cut")
+    }
+
+
+def test_a_folder_that_is_no_category_is_named(tmp_path):
+    cable(tmp_path)
+    (tmp_path / "papers" / "figures").mkdir(parents=True)
+    (tmp_path / "papers" / "a.pdf").touch()
+    told = r"has the folder 'papers', which is no category: it holds 'a.pdf', 'figures', expected train, test, ground_t"
+    with pytest.raises(DataError, match=told):
+        read(tmp_path)
+    assert len(read(tmp_path, categories=("cable",))) == 4
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(
+        DataError, match=r"the folder 'empty', .* it holds nothing, expected train, .*\. Take it out, or name"
+    ):
+        read(tmp_path)
+
+
+def test_what_stands_beside_the_parts_of_a_tree_is_told(tmp_path):
+    """`validation`, as later sets of the authors have it, would be left out without a word."""
+    cable(tmp_path)
+    write(tmp_path, ["cable/validation/good/0.png", "cable/1.png"])
+    (tmp_path / "cable" / "license.txt").touch()
+    reason = "stands beside train, test, ground_truth, and is no part of this layout; take it out"
+    assert bad(read(tmp_path)) == {"cable/1.png": reason, "cable/validation": reason}
+
+
+def test_what_stands_beside_the_parts_of_visa_is_told(tmp_path):
+    visa(tmp_path)
+    write(tmp_path, ["pcb1/Data/Images/Unsure/0.JPG", "pcb1/Data/0.JPG", "pcb1/More/0.JPG"])
+    (tmp_path / "pcb1" / "image_anno.csv").touch()
+    assert bad(read(tmp_path, layout="visa")) == {
+        f"pcb1/{name}": f"stands beside {parts}, and is no part of this layout; take it out"
+        for name, parts in (
+            ("More", "Data"),
+            ("Data/0.JPG", "Images, Masks"),
+            ("Data/Images/Unsure", "Normal, Anomaly"),
+        )
     }
 
 

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from data_adapters.table import Options, locate, read
+from data_adapters.table import Options, _typed, locate, read
 from finetune.errors import DataError
 from finetune.example import BadRow, Example, ImageRef, Message
 
@@ -113,6 +113,63 @@ def test_parquet(tmp_path):
     first, second = rows(tmp_path, name="t.parquet")
     assert (first.target, first.row) == ("1", "t.parquet row 1")
     assert second == BadRow("t.parquet row 2", "b.png", "no value for label")
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("label", "part", "lacking"),
+    [([1.0, NAN], ["p", "q"], "label"), (["x", "y"], [7.0, NAN], "part"), ([1.0, NAN], [7.0, NAN], "label, part")],
+)
+def test_what_is_no_number_is_no_class_and_no_group(tmp_path, label, part, lacking):
+    """Parquet as pandas writes it: a column with a hole is one of floats, and the hole is NaN."""
+    table = pa.table({"image": ["a.png", "b.png"], "label": label, "part": part})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    first, second = rows(tmp_path, Options(group="part"), "t.parquet")
+    assert (first.target, first.group) == (str(label[0]), str(part[0]))
+    assert second == BadRow("t.parquet row 2", "b.png", f"no value for {lacking}")
+
+
+def test_nan_in_json_lines_and_excel(tmp_path):
+    written(tmp_path, '{"image": "a.png", "label": NaN}\n{"image": "b.png", "label": "NaN"}', "t.jsonl")
+    hole, spelled = rows(tmp_path, name="t.jsonl")
+    assert hole == BadRow("t.jsonl line 1", "a.png", "no value for label")
+    assert spelled.target == "NaN"  # text, which somebody wrote as a label
+    bad = _typed("t.xlsx row 2", {"image": "a.png", "label": NAN}, Options())
+    assert bad == ("t.xlsx row 2", {"image": "a.png", "label": ""})
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\t"])
+def test_a_row_without_its_question_is_bad(tmp_path, empty):
+    text = f"image,label,ask\na.png,x,What?\nb.png,x,{empty}\n"
+    first, second = rows(written(tmp_path, text), Options(question="ask"))
+    assert first.messages == (Message("user", "What?"),)
+    assert second == BadRow("labels.csv line 3", "b.png", "no value for ask")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "given", "advice"),
+    [
+        ("t.csv", "image;label\na.png;x\n", ",", r"';': say data\.options\.delimiter=';'\."),
+        ("t.csv", "image; label,b\na.png;x\n", ",", r"';': say data\.options\.delimiter=';'\."),
+        ("t.csv", "image|label\na.png|x\n", ",", r"'\|': say data\.options\.delimiter='\|'\."),
+        ("t.csv", "image\tlabel\na.png\tx\n", ",", r"'\\t': name the file \.tsv\."),
+        ("t.tsv", "image,label\na.png,x\n", ",", r"',': name the file \.csv and leave data\.options\.delimiter out\."),
+        ("t.csv", "image,label\na.png,x\n", ";", r"',': name the file \.csv and leave data\.options\.delimiter out\."),
+    ],
+)
+def test_fields_that_are_separated_otherwise(tmp_path, name, text, given, advice):
+    with pytest.raises(DataError, match=rf"{name} has its fields separated by {advice}"):
+        rows(written(tmp_path, text, name), Options(delimiter=given), name)
+
+
+def test_a_column_with_a_semicolon_in_its_name_is_one(tmp_path):
+    assert rows(written(tmp_path, "image,label,a;b\na.png,x,1\n"), Options(meta=("a;b",)))[0].meta == {"a;b": "1"}
+    with pytest.raises(DataError, match=r"no column 'kind' \(data.options.label\)"):
+        rows(written(tmp_path, "image,label,a;b\na.png,x,1\n"), Options(label="kind"))
+    with pytest.raises(DataError, match=r"line 1 cannot be read: a quote .* or fields are separated otherwise"):
+        rows(written(tmp_path, '"image";"label"\n"a.png";"x"\n'))
 
 
 def test_parquet_that_holds_the_images_themselves(tmp_path):

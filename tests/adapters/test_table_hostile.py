@@ -147,7 +147,7 @@ def test_a_bad_line_of_json_costs_that_line(tmp_path, line, reason):
 
 @pytest.mark.parametrize(
     ("spelled", "label"),
-    [("1.0", "1.0"), ("01e3", None), ("1e3", "1e3"), ("-0", "-0"), ("NaN", "NaN"), ("9" * 5000, "9" * 5000)],
+    [("1.0", "1.0"), ("01e3", None), ("1e3", "1e3"), ("-0", "-0"), ("9" * 5000, "9" * 5000)],
 )
 def test_numbers_of_json_keep_their_spelling(tmp_path, spelled, label):
     (row,) = found(tmp_path, f'{{"image": "a.png", "label": {spelled}}}\n', name="t.jsonl")
