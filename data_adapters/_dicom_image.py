@@ -160,6 +160,8 @@ def _modality(dataset: Any, stored: NDArray[Any], index: int) -> tuple[Values, d
     place = _group(dataset, index, "PixelValueTransformationSequence")
     slope, intercept = place.get("RescaleSlope"), place.get("RescaleIntercept")
     slope, intercept = (1.0 if slope is None else float(slope)), (0.0 if intercept is None else float(intercept))
+    if slope == 0:
+        raise DataError("has RescaleSlope 0, which makes all values one; correct the header.")
     return stored.astype(np.float64) * slope + intercept, {"rescale": f"{slope:g},{intercept:g}"}
 
 

@@ -154,16 +154,18 @@ def files_by_key(root: Path, below: str, suffix: str) -> dict[str, str]:
     """Files with an ending below a folder by key; paths are relative to `root`. Links to folders are not followed.
 
     Raises:
-        DataError: the folder does not exist.
+        DataError: the folder does not exist, or two files share a key.
     """
     place = inside(root, below)
-    found = {}
+    found: dict[str, str] = {}
     for parent, folders, names in os.walk(place):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if name.lower().endswith(suffix) and not name.startswith("."):
                 relative = (Path(parent) / name).relative_to(place).as_posix()
-                found[key_of(relative)] = join(below, relative)
+                path = join(below, relative)
+                if (other := found.setdefault(key_of(relative), path)) != path:
+                    raise DataError(f"{other!r} and {path!r} share a key; which one is meant?")
     return found
 
 

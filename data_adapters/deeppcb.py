@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from data_adapters import _boxes, _files
 from finetune import pixels
@@ -117,13 +117,16 @@ def _tree(root: Path, options: Options) -> Iterator[_Row | BadRow]:
     found, bad = _files.images_by_key(root, "")
     yield from bad
     notes = _files.files_by_key(root, "", ".txt")
+    used: set[str] = set()
     for key, (tested, *others) in found.items():
-        if not key.endswith("_test") or key.count("/") < 1:
+        if not key.endswith("_test"):
             continue
         folder, _, name = key.removesuffix("_test").rpartition("/")
         template, note = found.get(f"{folder}/{name}_temp", []), notes.get(f"{folder}_not/{name}")
+        used.update([tested, *others, *template, *([note] if note else [])])
         if others or len(template) != 1 or note is None:
-            yield BadRow(tested, tested, f"lacks {folder}/{name}_temp or {folder}_not/{name}.txt, or exists twice.")
+            said = f"lacks {folder}/{name}_temp or {folder}_not/{name}.txt, or exists twice."
+            yield from (BadRow(path, path, said) for path in (tested, *others))
             continue
         try:
             boxes = [_line(line) for line in _files.read_text(root, note).splitlines() if line.strip()]
@@ -131,6 +134,10 @@ def _tree(root: Path, options: Options) -> Iterator[_Row | BadRow]:
             yield BadRow(note, tested, str(error))
             continue
         yield note, tested, template[0], folder.rpartition("/")[2], boxes, {}
+    pairs = {key.rpartition("/")[0] for key in found if key.endswith("_test")}
+    strays = [path for key, paths in found.items() if key.rpartition("/")[0] in pairs for path in paths]
+    strays += [path for path in notes.values() if PurePosixPath(path).parent.name.endswith("_not")]
+    yield from (BadRow(path, path, "belongs to no NAME_test image.") for path in strays if path not in used)
 
 
 def _line(line: str) -> Box:

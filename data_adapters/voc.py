@@ -97,6 +97,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
 
 def _boxes_of(root: Path, relative: str, file: str, options: Options) -> tuple[Box, ...]:
     tree = _parse(_files.read_text(root, file))
+    _check_nesting(tree)
     boxes = []
     for number, entry in enumerate(tree.findall("object"), 1):
         name = (entry.findtext("name") or "").strip()
@@ -112,11 +113,28 @@ def _boxes_of(root: Path, relative: str, file: str, options: Options) -> tuple[B
     return _boxes.place(boxes, header, _boxes.drawn_on(header, options.drawn_on, _stated(tree)))
 
 
+def _check_nesting(tree: ElementTree.Element) -> None:
+    """Refuses objects and boxes that stand where none are read, and would be left out without a word.
+
+    Raises:
+        DataError: names the first of them.
+    """
+    read = {*tree.findall("object"), *tree.findall("object/bndbox"), *tree.findall("object/part/bndbox")}
+    parents = {child: parent for parent in tree.iter() for child in parent}
+    for entry in tree.iter():
+        if entry not in read and entry.tag.lower() in ("object", "bndbox", "robndbox"):
+            place = parents[entry].tag
+            raise DataError(f"has <{entry.tag}> in <{place}>; expected <object> in <annotation> with <bndbox>.")
+    for number, entry in enumerate(tree.findall("object"), 1):
+        if len(entry.findall("bndbox")) > 1:
+            raise DataError(f"object {number} has several boxes.")
+
+
 def _stated(tree: ElementTree.Element) -> tuple[int, int] | None:
-    """The size that the annotation names; zeros, as some tools write them, name none."""
+    """The size that the annotation names; nothing and zeros, as some tools write them, name none."""
     texts = [(tree.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]
-    width, height = (_boxes.whole(_boxes.text_number(text, "the size")) if text.isdigit() else 0 for text in texts)
-    return (width, height) if width and height else None
+    width, height = (_boxes.whole(_boxes.text_number(text or "0", "the size")) for text in texts)
+    return (width, height) if width > 0 and height > 0 else None
 
 
 def _parse(text: str) -> ElementTree.Element:

@@ -15,6 +15,7 @@ from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example, ImageRef
 
 WRITES_IMAGES = True
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 MAX_MEMBER_BYTES = 256 * 2**20
 """Largest file in a shard that is read; nothing is ever unpacked to disk as it stands."""
 
@@ -69,12 +70,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
         if options.group == "parent":
             raise ConfigError("data.group: got 'parent', expected 'json:KEY' or 'regex:PATTERN' for webdataset")
         group_rule(options.group)
-    shards = (
-        [path.name] if path is not None and path.is_file() else sorted(_files.files_by_key(root, "", ".tar").values())
-    )
-    if not shards:
-        raise DataError(f"data.path={root} holds no .tar shards; compressed ones (.tar.gz) are not read: unpack those.")
-    for shard in shards:
+    for shard in [path.name] if path is not None and path.is_file() else _shards(root):
         seen: Counter[str] = Counter()
         try:
             with tarfile.open(pixels.check(root, shard), mode="r:") as archive:
@@ -87,6 +83,20 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
                     yield _item(shard, key, files, seen[key] > 1, options, images)
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
             raise DataError(f"{shard} cannot be read as an uncompressed tar archive: {error}.") from error
+
+
+def _shards(root: Path) -> list[str]:
+    """The shards of a folder, sorted.
+
+    Raises:
+        DataError: there are none, or some are compressed.
+    """
+    found = {suffix: sorted(_files.files_by_key(root, "", suffix).values()) for suffix in (".tar", *_COMPRESSED)}
+    packed = [file for suffix in _COMPRESSED for file in found[suffix]]
+    if packed or not found[".tar"]:
+        holds = f"the compressed shard {packed[0]!r}; decompress it first" if packed else "no .tar shards"
+        raise DataError(f"data.path={root} holds {holds}.")
+    return found[".tar"]
 
 
 _Sample = tuple[str, dict[str, bytes]]

@@ -14,6 +14,8 @@ from finetune.errors import DataError
 from finetune.example import BadRow, Box, Example, ImageRef
 
 WRITES_IMAGES = False
+_BESIDE_LABELS = "classes.txt"
+"""Class names that some tools write into the folder of the label files."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,15 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
         except DataError as error:
             yield BadRow(labels.get(wanted, relative), relative, str(error))
     for key, file in labels.items():
-        if key not in used and "labels" in PurePosixPath(file).parts:
+        if key in used or "labels" not in PurePosixPath(file).parts:
+            continue
+        if PurePosixPath(file).name != _BESIDE_LABELS:
             yield BadRow(file, file, "has no image of its name.")
+        elif (own := _names(root, file)) != names:
+            raise DataError(
+                f"{file} lists the classes {', '.join(own)}, and {options.names} {', '.join(names)}: the numbers in label "
+                f"files mean one of them. Correct the other, or say data.options.names={file}."
+            )
 
 
 def _label_key(key: str) -> str:

@@ -161,6 +161,7 @@ def voc(root):
         "word": ("<annotation>" + box.format("dent", "one", 3) + "</annotation>", "xmin of object 1 is 'one'"),
         "infinite": ("<annotation>" + box.format("dent", 1, "inf") + "</annotation>", "is not made of finite"),
         "backwards": ("<annotation>" + box.format("dent", 5, 2) + "</annotation>", "has no area"),
+        "nested": ("<annotation><list>" + box.format("dent", 1, 3) + "</list></annotation>", "has <object> in <list>"),
         "outside": ("<annotation>" + box.format("dent", 1, 30) + "</annotation>", "lies outside the image of 8 x 6"),
     }
     (root / "Annotations").mkdir(parents=True)

@@ -159,6 +159,7 @@ def dicom(root):
         "frames": ({"NumberOfFrames": "9"}, "holds 9 frames"),
         "padding": ({"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 15}, "holds padding alone"),
         "shape": ({"PixelAspectRatio": ["1", "0"]}, "which is no shape"),
+        "slope": ({"RescaleSlope": "0"}, "has RescaleSlope 0"),
         "thin": ({"WindowCenter": "0", "WindowWidth": "0"}, "has a window of width 0"),
     }
     rows = [["uid", "label"]]

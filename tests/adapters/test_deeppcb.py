@@ -146,8 +146,30 @@ def test_a_pair_without_its_other_half(tmp_path, lost):
 def test_a_half_that_exists_twice(tmp_path, end):
     tree(tmp_path, {"00041000": ""})
     save(tmp_path / "group00041" / "00041" / f"00041000_{end}.png", picture(5, SIZE))
-    (row,) = read(tmp_path)
-    assert row.reason.endswith("or exists twice.")
+    rows = read(tmp_path)
+    assert [row.path for row in rows] == [f"group00041/00041/00041000_test.{kind}" for kind in ("jpg", "png")][
+        : len(rows)
+    ]
+    assert len(rows) == (2 if end == "test" else 1)
+    assert all(row.reason.endswith("or exists twice.") for row in rows)
+
+
+def test_what_belongs_to_no_pair_is_told(tmp_path):
+    """A template, a note or an image left over would be passed by without a word; figures elsewhere are no business."""
+    tree(tmp_path, {"00041000": ""})
+    for name in ("group00041/00041/00041001_temp.jpg", "group00041/00041/odd.jpg", "fig/readme.jpg", "loose_test.jpg"):
+        save(tmp_path / name, picture(5, SIZE))
+    (tmp_path / "group00041" / "00041_not" / "00041002.txt").write_text("")
+    (tmp_path / "trainval.txt").write_text("")
+    good, *bad = read(tmp_path)
+    assert isinstance(good, Example)
+    assert {row.path: row.reason for row in bad} == {
+        "loose_test.jpg": "lacks /loose_temp or _not/loose.txt, or exists twice.",
+        **dict.fromkeys(
+            (f"group00041/{name}" for name in ("00041/00041001_temp.jpg", "00041/odd.jpg", "00041_not/00041002.txt")),
+            "belongs to no NAME_test image.",
+        ),
+    }
 
 
 def test_the_authors_folders_have_no_columns(tmp_path):

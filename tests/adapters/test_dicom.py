@@ -54,6 +54,12 @@ def test_the_rescale_comes_before_the_window():
     assert grey(dataset, "100,201") == [[0, 128], [255, 255]]  # -100, 100, 300, 500
 
 
+def test_a_rescale_that_makes_all_values_one_is_refused_by_name():
+    for slope in ("0", "0.0", "-0"):
+        with pytest.raises(DataError, match=r"has RescaleSlope 0, which makes all values one; correct the header\."):
+            grey(ct(RAMP, RescaleSlope=slope, RescaleIntercept="5"), "100,201")
+
+
 def test_each_frame_has_its_own_rescale_and_window():
     """Enhanced CT: pydicom leaves functional groups alone."""
     dataset = ct(np.stack([RAMP, RAMP]))

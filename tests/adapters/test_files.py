@@ -75,6 +75,11 @@ def test_files_by_key_in_sorted_order(tmp_path):
     assert _files.files_by_key(tmp_path, "p", ".xml") == {"a": "p/a.xml"}
 
 
+def test_two_files_of_one_key_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"'x/p/a.XML' and 'x/p/a.xml' share a key; which one is meant\?"):
+        _files.files_by_key(touch(tmp_path, "x/p/a.XML", "x/p/a.xml"), "x", ".xml")
+
+
 def test_images_by_key_and_what_is_none(tmp_path):
     touch(tmp_path, "i/a.png", "i/a.jpg", "i/p/b.TIF", "i/notes.txt", "i/film.mp4")
     found, bad = _files.images_by_key(tmp_path, "i")

@@ -155,7 +155,44 @@ def test_a_file_that_is_no_annotation(tmp_path, whole, reason):
     assert row.reason.startswith(reason)
 
 
-@pytest.mark.parametrize("size", [("0", "0"), ("", ""), ("20", "0"), ("unknown", "10"), ("-5", "3")])
+NESTED = "; expected <object> in <annotation> with <bndbox>."
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"<objects>{thing()}</objects>", "has <object> in <objects>" + NESTED),
+        (thing() + f"<layer><group>{thing()}</group></layer>", "has <object> in <group>" + NESTED),
+        (thing().replace("object>", "Object>"), "has <Object> in <annotation>" + NESTED),
+        ("<bndbox><xmin>1</xmin></bndbox>", "has <bndbox> in <annotation>" + NESTED),
+        (thing().replace("<bndbox>", "<robndbox/><bndbox>"), "has <robndbox> in <object>" + NESTED),
+        (thing().replace("</bndbox>", "</bndbox><bndbox/>"), "object 1 has several boxes."),
+        ("<size><width>unknown</width><height>10</height></size>", "the size is 'unknown', expected a number."),
+        ("<size><width>20.5</width><height>10</height></size>", "the annotation is for a side of 20.5 pixels"),
+        (
+            "<size><width>10.0</width><height>20.0</height></size>",
+            "the annotation is for 10 x 20 pixels, the image has",
+        ),
+    ],
+)
+def test_nothing_is_left_out_in_silence(tmp_path, text, reason):
+    """Boxes where none are looked for, and sizes that some tools write as fractions."""
+    write(tmp_path, {"a": text})
+    (row,) = read(tmp_path)
+    assert (row.row, row.path) == ("Annotations/a.xml", "JPEGImages/a.png")
+    assert row.reason.startswith(reason)
+
+
+def test_parts_of_an_object_and_sizes_as_fractions_are_fine(tmp_path):
+    """VOC marks heads and hands within a person; they are no objects."""
+    part = "<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part><polygon/></object>"
+    size = "<size><width>20.0</width><height>10.0</height><depth>3</depth></size>"
+    write(tmp_path, {"a": size + thing().replace("</object>", part)})
+    (example,) = read(tmp_path)
+    assert example.boxes == (Box(0, 1, 3, 4, "dent"),)
+
+
+@pytest.mark.parametrize("size", [("0", "0"), ("", ""), ("20", "0"), ("-5", "3")])
 def test_sizes_that_say_nothing_are_left_alone(tmp_path, size):
     write(tmp_path, {"a": f"<size><width>{size[0]}</width><height>{size[1]}</height></size>{thing()}"})
     (example,) = read(tmp_path)

@@ -84,6 +84,34 @@ def test_a_text_file_of_names_is_no_label_file(root):
     assert [row.boxes for row in rows] == [(Box(0, 0, 10, 10, "hole"),)] * 4
 
 
+def test_caches_and_class_lists_beside_labels_are_no_labels(root):
+    """As Ultralytics and LabelImg leave them behind."""
+    before = read(root)
+    for name in ("train.cache", "train/labels.cache", "valid/labels/labels.cache", "test/images/labels.CACHE"):
+        (root / name).write_bytes(b"\x80\x04")
+    for name in ("train/labels/classes.txt", "test/labels/classes.txt"):
+        (root / name).write_text("dent\n")
+    assert read(root) == before
+    (root / "valid" / "labels" / "notes.txt").write_text("dent\n")
+    assert read(root)[4:] == [BadRow("valid/labels/notes.txt", "valid/labels/notes.txt", "has no image of its name.")]
+
+
+def test_a_class_list_that_says_otherwise_is_refused(root):
+    (root / "train" / "labels" / "classes.txt").write_text("hole\ndent\n")
+    told = (
+        r"train/labels/classes.txt lists the classes hole, dent, and data.yaml dent: .* data.options.names=train/labels"
+    )
+    with pytest.raises(DataError, match=told):
+        read(root)
+    assert [row.boxes[0].label for row in read(root, names="train/labels/classes.txt")] == ["hole"] * 4
+
+
+def test_an_image_called_classes_has_its_labels(root):
+    save(root / "train" / "images" / "classes.png", picture(7, (20, 10)))
+    (root / "train" / "labels" / "classes.txt").write_text(BOX)
+    assert [row.row for row in read(root) if "classes" in row.row] == ["train/labels/classes.txt"]
+
+
 def test_splits_from_the_path(root):
     found = {row.images[0].path: row.split for row in read(root, split="path")}
     assert found == {
