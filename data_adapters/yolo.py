@@ -91,7 +91,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             yield BadRow(file, file, "has no image of its name.")
         elif (own := _names(root, file)) != names:
             raise DataError(
-                f"{file} lists the classes {', '.join(own)}, and {options.names} {', '.join(names)}: the numbers in label "
+                f"{file} lists the classes {', '.join(own)}, and {options.names} {', '.join(names)}: numbers in label "
                 f"files mean one of them. Correct the other, or say data.options.names={file}."
             )
 
