@@ -2,7 +2,7 @@
 
 Makes a Parquet table and JPEG images in a temporary folder, runs the stage alone, and prints the largest memory of this
 process and all its workers together, the time to the first example, and CPU seconds. In mode `full` plain Pillow
-`load()` of the same files and the full decode are measured first, in this process, and the shares of plain `load()`
+`load()` and the full decode of each file are measured first, in turn, in this process, and the shares of plain `load()`
 that decode and stage reach per second of CPU are printed. A second start on the finished run times the check that
 nothing changed.
 """
@@ -29,7 +29,7 @@ from finetune.stages import prepare
 SAMPLED_S = 0.2
 
 REPEATS = 3
-"""Decoding is timed as often, and the least counts."""
+"""Each image is decoded as often, and the least counts."""
 
 
 def make(root: Path, rows: int, images: int) -> None:
@@ -86,21 +86,28 @@ def cpu() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def plain(root: Path) -> float:
-    """CPU seconds of Pillow's `load()` of every image."""
-    start = cpu()
-    for file in sorted(root.glob("*.jpg")):
-        with Image.open(file) as image:
-            image.load()
-    return cpu() - start
+def plain(file: Path) -> None:
+    """Pillow's `load()` of one image."""
+    with Image.open(file) as image:
+        image.load()
 
 
-def decoding(root: Path) -> float:
-    """CPU seconds of the full decode of every image: path judged, header checked, upright, RGB."""
-    start = cpu()
-    for file in sorted(root.glob("*.jpg")):
-        pixels.load(root, ImageRef(file.name))
-    return cpu() - start
+def full(file: Path) -> None:
+    """The full decode of one image: path judged, header checked, upright, RGB."""
+    pixels.load(file.parent, ImageRef(file.name))
+
+
+def decoding(root: Path) -> list[float]:
+    """CPU seconds of `plain` and of `full` over every image, one after the other on each; of each the least counts."""
+    files, ways = sorted(root.glob("*.jpg")), (plain, full)
+    least = np.full((len(ways), len(files)), np.inf)
+    for _ in range(REPEATS):
+        for index, file in enumerate(files):
+            for way, decode in enumerate(ways):
+                start = time.process_time()
+                decode(file)
+                least[way, index] = min(least[way, index], time.process_time() - start)
+    return [float(seconds) for seconds in least.sum(axis=1)]
 
 
 def measure(root: Path, mode: str, rows: int, images: int, workers: int) -> None:
@@ -118,8 +125,7 @@ def measure(root: Path, mode: str, rows: int, images: int, workers: int) -> None
     start = time.perf_counter()
     next(dataset.examples(config, root))
     print(f"first example after {time.perf_counter() - start:.2f} s of wall clock")
-    alone = min(plain(root) for _ in range(REPEATS)) if mode == "full" else 0.0
-    decoded = min(decoding(root) for _ in range(REPEATS)) if mode == "full" else 0.0
+    alone, decoded = decoding(root) if mode == "full" else (0.0, 0.0)
     watch = Watch()
     start, used = time.perf_counter(), cpu()
     prepare.run(config, run)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from data_adapters import _files
 from data_adapters._dicom_image import DAMAGED
 from finetune import pixels
 from finetune.errors import DataError
@@ -80,6 +81,8 @@ def scan(root: Path, burned_in: bool) -> Iterator[Header | BadRow]:
     for relative in candidates(root):
         try:
             relative.encode()
+            if os.path.isdir(root / relative):
+                raise DataError("is a link to a folder; links are not followed, copy the folder.")
             yield read(root, relative, burned_in)
         except UnicodeEncodeError:
             yield BadRow(ascii(relative), ascii(relative), "has a name that is not UTF-8; rename it")
@@ -88,11 +91,16 @@ def scan(root: Path, burned_in: bool) -> Iterator[Header | BadRow]:
 
 
 def candidates(root: Path) -> Iterator[str]:
-    """Paths of the files that may be DICOM, sorted folder by folder."""
-    for parent, folders, names in os.walk(root):
+    """Paths of the files that may be DICOM, and of links to folders, sorted folder by folder.
+
+    Raises:
+        DataError: a folder cannot be listed.
+    """
+    for parent, folders, names in os.walk(root, onerror=_files.unlisted):
         folders.sort()
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in sorted(names):
+        linked = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        for name in sorted([*names, *linked]):
             if not name.startswith(".") and name != "DICOMDIR" and not name.lower().endswith(_COMPANIONS):
                 yield (Path(parent) / name).relative_to(root).as_posix()
 

@@ -4,10 +4,11 @@ import csv
 import io
 import json
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NoReturn
 
 from data_adapters.image_folder import SPLIT_WORDS, scan
 from finetune import pixels
@@ -16,6 +17,9 @@ from finetune.example import BadRow
 
 MAX_TEXT_BYTES = 16 * 2**20
 """Largest annotation file of one image; whole-set files have no cap of their own."""
+
+_NUMBERED = re.compile(r"(.*-)(\d+)-of-(\d+)(\.\w+)", re.DOTALL)
+"""How `datasets` names the parts of a set."""
 
 
 def folder(path: Path | None, expected: str) -> Path:
@@ -154,11 +158,11 @@ def files_by_key(root: Path, below: str, suffix: str) -> dict[str, str]:
     """Files with an ending below a folder by key; paths are relative to `root`. Links to folders are not followed.
 
     Raises:
-        DataError: the folder does not exist, or two files share a key.
+        DataError: the folder does not exist, one below it cannot be listed, or two files share a key.
     """
     place = inside(root, below)
     found: dict[str, str] = {}
-    for parent, folders, names in os.walk(place):
+    for parent, folders, names in os.walk(place, onerror=unlisted):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if name.lower().endswith(suffix) and not name.startswith("."):
@@ -166,6 +170,37 @@ def files_by_key(root: Path, below: str, suffix: str) -> dict[str, str]:
                 path = join(below, relative)
                 if (other := found.setdefault(key_of(relative), path)) != path:
                     raise DataError(f"{other!r} and {path!r} share a key; which one is meant?")
+    return found
+
+
+def unlisted(error: OSError) -> NoReturn:
+    """For `os.walk`, which would pass by a folder that may not be listed.
+
+    Raises:
+        DataError: names the folder.
+    """
+    raise DataError(f"{error.filename} cannot be listed ({error.strerror}).") from error
+
+
+def shards(root: Path, *suffixes: str) -> list[str]:
+    """Files that hold one set together, sorted.
+
+    Raises:
+        DataError: a folder is a link, or some of the files numbered `00001-of-00005` are not there.
+    """
+    for parent, folders, _ in os.walk(root, onerror=unlisted):
+        for name in folders:
+            if os.path.islink(place := os.path.join(parent, name)) and not name.startswith("."):
+                raise DataError(f"{place} is a link to a folder; links are not followed, copy the folder.")
+    found = sorted(file for suffix in suffixes for file in files_by_key(root, "", suffix).values())
+    sets: dict[tuple[str, str, str], set[int]] = defaultdict(set)
+    for file in found:
+        if match := _NUMBERED.fullmatch(file):
+            sets[match[1], match[3], match[4]].add(int(match[2]))
+    for (begin, total, end), there in sets.items():
+        missing = next((number for number in range(int(total)) if number not in there), None)
+        if missing is not None:
+            raise DataError(f"{begin}{missing:0{len(total)}}-of-{total}{end} is not there, so the set is not whole.")
     return found
 
 

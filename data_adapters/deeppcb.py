@@ -21,12 +21,14 @@ class Options:
 
     Attributes:
         template: the template is the second image of the question; false shows the tested board alone.
+        drawn_on: `stored` or `upright`: what boxes mean on images that EXIF turns.
         group: `data.group`: `board` (the folder the pair lies in), `template_group` of a prepared table, or null: the
             pair for itself.
         split: `data.split.column`: `official_split` of a prepared table (its trainval is train).
     """
 
     template: bool = True
+    drawn_on: _boxes.DrawnOn | None = None
     group: str | None = None
     split: str | None = None
 
@@ -65,7 +67,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             header = pixels.header(root, ImageRef(tested))
             if options.template and pixels.header(root, ImageRef(template)).size != header.size:
                 raise DataError(f"its template {template!r} has another size.")
-            placed = _boxes.place(boxes, header, _boxes.drawn_on(header, None, None))
+            placed = _boxes.place(boxes, header, _boxes.drawn_on(header, options.drawn_on, None))
         except DataError as error:
             yield BadRow(where, tested, str(error))
             continue

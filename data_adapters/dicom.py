@@ -97,11 +97,10 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
                 used.add(item.path)
             yield item
             continue
-        name = item[0].path
+        name, keys = item[0].path, _keys(item, options)
+        used |= keys
         try:
-            key, row = _joined(item, source.rows, options)
-            used.add(key)
-            yield from _examples(source, item, row)
+            yield from _examples(source, item, _joined(keys, source.rows, options))
         except DataError as error:
             yield BadRow(name, name, str(error))
     which = f"none of the files that could be read ({refused} could not) has" if refused else "no file has"
@@ -175,10 +174,8 @@ def _hashed(secret: bytes, *identifiers: str) -> str:
 
 def _table(root: Path, options: Options) -> dict[str, Mapping[str, str]]:
     """Rows of the label table by key."""
-    own = options.group if options.group not in ("patient", "study") else None
     rows: dict[str, Mapping[str, str]] = {}
-    columns = [options.column, options.label, own, options.split, *options.meta]
-    for item in _files.table(root, options.labels, columns):
+    for item in _files.table(root, options.labels, [options.column, *_columns(options)]):
         if isinstance(item, BadRow):
             raise DataError(f"{item.row} {item.reason}")
         where, row = item
@@ -188,11 +185,15 @@ def _table(root: Path, options: Options) -> dict[str, Mapping[str, str]]:
     return rows
 
 
-def _joined(
-    headers: list[Header], rows: Mapping[str, Mapping[str, str]], options: Options
-) -> tuple[str, Mapping[str, str]]:
-    """The one row of the table that an item belongs to."""
-    keys = {
+def _columns(options: Options) -> list[str]:
+    """Columns of the table that say something about an item."""
+    own = options.group if options.group not in ("patient", "study") else None
+    return [name for name in (options.label, own, options.split, *options.meta) if name]
+
+
+def _keys(headers: list[Header], options: Options) -> set[str]:
+    """What the rows of the table call the images of an item."""
+    return {
         {
             "sop": header.sop,
             "series": header.series,
@@ -203,12 +204,21 @@ def _joined(
         }[options.key]
         for header in headers
     }
+
+
+def _joined(keys: set[str], rows: Mapping[str, Mapping[str, str]], options: Options) -> Mapping[str, str]:
+    """What the rows of the table say about an item, all of them the same.
+
+    Raises:
+        DataError: there is none, or they differ; names the column.
+    """
     found = sorted(key for key in keys if key in rows)
     if not found:
         raise DataError(f"has no label: its {options.key} stands in no row of {options.labels} ({options.column}).")
-    if len({rows[key][options.label] for key in found}) > 1:
-        raise DataError(f"the images of one {options.item} have different labels in {options.labels}.")
-    return found[0], rows[found[0]]
+    for column in _columns(options):
+        if len({rows[key][column] for key in found}) > 1:
+            raise DataError(f"the images of one {options.item} have different values of {column} in {options.labels}.")
+    return rows[found[0]]
 
 
 def _examples(source: _Source, headers: list[Header], row: Mapping[str, str]) -> Iterator[Example]:

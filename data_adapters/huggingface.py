@@ -68,8 +68,8 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
         DataError: the folder holds no such files, one is damaged, or a column is missing.
     """
     root = locate(path, options)
-    found = [*_files.files_by_key(root, "", ".arrow").values(), *_files.files_by_key(root, "", ".parquet").values()]
-    kept = [file for file in sorted(found) if not Path(file).name.startswith(("cache-", "indices-"))]
+    found = _files.shards(root, ".arrow", ".parquet")
+    kept = [file for file in found if not Path(file).name.startswith(("cache-", "indices-"))]
     if not kept:
         raise DataError(f"data.path={root} holds neither .arrow nor .parquet files.")
     for file in kept:

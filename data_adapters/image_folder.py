@@ -149,10 +149,10 @@ def group_rule(rule: str | None) -> re.Pattern[str] | str | None:
 
 
 def group_of(rule: re.Pattern[str] | str | None, relative: str) -> str | None:
-    """The group of one image by the rule, or None where the pattern does not match its path."""
+    """The group of one image by the rule, or None where the pattern matches nothing of its path."""
     if rule is None:
         return relative
     if isinstance(rule, str):
         return PurePosixPath(relative).parent.as_posix()
     match = rule.search(relative)
-    return None if match is None else (match.group(1) if rule.groups else match.group())
+    return None if match is None else (match.group(1 if rule.groups else 0) or None)

@@ -100,12 +100,13 @@ def _categories(root: Path, parts: tuple[str, ...]) -> Iterator[str]:
     """Names of all folders but hidden ones, sorted.
 
     Raises:
-        DataError: one of them is laid out in another way; names it.
+        DataError: one of them cannot be listed or is laid out in another way; names it.
     """
-    for name in sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
-        if name == _VISA_TABLES:
+    for entry in _listed(root):
+        name = entry.name
+        if not entry.is_dir() or name == _VISA_TABLES:
             continue
-        inside = sorted(entry.name for entry in (root / name).iterdir() if not entry.name.startswith("."))
+        inside = [each.name for each in _listed(entry)]
         if not set(parts) & set(inside):
             raise DataError(
                 f"data.path={root} has the folder {name!r}, which is no category: it holds "
@@ -115,11 +116,18 @@ def _categories(root: Path, parts: tuple[str, ...]) -> Iterator[str]:
         yield name
 
 
+def _listed(folder: Path) -> list[Path]:
+    """What a folder holds, hidden entries aside, sorted."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        _files.unlisted(error)
+
+
 def _beside(root: Path, folder: str, *parts: str) -> Iterator[BadRow]:
     """Folders and images that lie beside the parts of a tree and would be left out without a word."""
-    for entry in sorted((root / folder).iterdir()):
-        is_read = entry.name in parts or entry.name.startswith(".")
-        if not is_read and (entry.is_dir() or entry.suffix.lower() in pixels.SUFFIXES):
+    for entry in _listed(root / folder):
+        if entry.name not in parts and (entry.is_dir() or entry.suffix.lower() in pixels.SUFFIXES):
             where = f"{folder}/{entry.name}"
             yield BadRow(where, where, f"stands beside {', '.join(parts)}, and is no part of this layout; take it out")
 

@@ -91,12 +91,11 @@ def _shards(root: Path) -> list[str]:
     Raises:
         DataError: there are none, or some are compressed.
     """
-    found = {suffix: sorted(_files.files_by_key(root, "", suffix).values()) for suffix in (".tar", *_COMPRESSED)}
-    packed = [file for suffix in _COMPRESSED for file in found[suffix]]
-    if packed or not found[".tar"]:
+    found, packed = _files.shards(root, ".tar"), _files.shards(root, *_COMPRESSED)
+    if packed or not found:
         holds = f"the compressed shard {packed[0]!r}; decompress it first" if packed else "no .tar shards"
         raise DataError(f"data.path={root} holds {holds}.")
-    return found[".tar"]
+    return found
 
 
 _Sample = tuple[str, dict[str, bytes]]

@@ -31,7 +31,7 @@ _REMEMBERED = 2**16
 """Images whose looks are remembered: rows that share an image, as questions do, decode it once."""
 
 _TOGETHER = 8
-"""Images that a process is handed at a time: a message costs as much as the header of one."""
+"""Images that a thread or process is handed at a time: a message costs as much as the header of one."""
 
 Grid = Callable[[tuple[int, int]], Sequence[tuple[int, int, int, int]]]
 """(height, width) -> the tiles that an image is cut into."""
@@ -87,7 +87,7 @@ class Eye:
 
     def _decoded(self, ref: ImageRef) -> Look:
         image = pixels.load(self.root, ref)
-        place = pixels.check(self.root, ref.path)
+        place = self.root / ref.path  # which `load` has judged
         size = (image.height, image.width)
         cut = () if self.grid is None else self.grid(size)
         tiles = tuple(pixels.fingerprint(pixels.crop(image, replace(ref, tile=tile))) for tile in cut)
@@ -97,7 +97,7 @@ class Eye:
     def _header(self, ref: ImageRef) -> Look:
         """Without decoding: what is damaged further in shows in training; duplicates are found by their bytes alone."""
         width, height = pixels.header(self.root, ref).size
-        place = pixels.check(self.root, ref.path)
+        place = self.root / ref.path  # which `header` has judged
         return Look((height, width), sha256_file(place), place.stat().st_size, b"")
 
 
@@ -118,7 +118,7 @@ def looked(rows: Iterable[Example], eye: Eye, workers: int) -> Iterator[tuple[Ex
         return
     with _pool(workers) as pool:
         ahead: deque[tuple[list[Example], dict[ImageRef, _Promise]]] = deque()
-        memory = _Memory(pool, eye, _TOGETHER if workers else 1)
+        memory = _Memory(pool, eye)
         rest = itertools.chain(first, rest)
         while chunk := list(itertools.islice(rest, CHUNK * max(1, workers))):
             ahead.append((chunk, memory.promise({ref for row in chunk for ref in row.images})))
@@ -134,15 +134,15 @@ _Promise = tuple["Future[list[Look | str]]", int]
 class _Memory:
     """Promised looks by reference, the oldest forgotten first."""
 
-    def __init__(self, pool: Executor, eye: Eye, together: int) -> None:
-        self._pool, self._eye, self._together = pool, eye, together
+    def __init__(self, pool: Executor, eye: Eye) -> None:
+        self._pool, self._eye = pool, eye
         self._known: OrderedDict[ImageRef, _Promise] = OrderedDict()
 
     def promise(self, refs: set[ImageRef]) -> dict[ImageRef, _Promise]:
         """Asks the workers for what is not known yet, and returns where each look will be found."""
         new = sorted((ref for ref in refs if ref not in self._known), key=lambda ref: (ref.path, ref.frame or 0))
-        for start in range(0, len(new), self._together):
-            batch = new[start : start + self._together]
+        for start in range(0, len(new), _TOGETHER):
+            batch = new[start : start + _TOGETHER]
             future = self._pool.submit(self._eye.several, batch)
             self._known.update({ref: (future, index) for index, ref in enumerate(batch)})
         found = {ref: self._known[ref] for ref in refs}

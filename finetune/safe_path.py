@@ -3,11 +3,14 @@
 import os
 import re
 import stat
-from pathlib import Path, PureWindowsPath
+from functools import lru_cache
+from pathlib import Path
 
 from finetune.errors import DataError
 
 _URL = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|(?:data|file|javascript):)", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")  # Windows knows both kinds of slash, and drives
+_CLIMBS = re.compile(r"(?:\A|[/\\])\.\.(?:[/\\]|\Z)")
 
 
 def check(root: Path, relative: str, what: str = "image", may_be_empty: bool = False) -> Path:
@@ -29,24 +32,30 @@ def check(root: Path, relative: str, what: str = "image", may_be_empty: bool = F
         raise DataError(
             f"{what} path {shown} is a URL; nothing is fetched. Save the {what} below {root} and name that file."
         )
-    as_windows = PureWindowsPath(relative)  # splits at both kinds of slash, and knows drives
-    if as_windows.anchor:
+    if _ABSOLUTE.match(relative):
         raise DataError(f"{what} path {shown} is absolute; expected a path relative to {root}.")
-    if ".." in as_windows.parts:
+    if _CLIMBS.search(relative):
         raise DataError(f"{what} path {shown} climbs with '..'; expected a path below {root}.")
     try:
-        place = Path(os.path.realpath(root / relative))
-        status = place.stat()
+        place = os.path.realpath(os.path.join(root, relative))
+        status = os.stat(place)
     except (OSError, ValueError) as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
         raise DataError(f"{what} {shown} {reason}; looked below {root}.") from error
-    if not place.is_relative_to(os.path.realpath(root)):
+    whole = _resolved(os.path.abspath(root))
+    if os.path.commonpath((place, whole)) != whole:
         raise DataError(f"{what} {shown} is a link out of {root}, to {place}; copy the file there instead.")
     if not stat.S_ISREG(status.st_mode):
         raise DataError(f"{what} {shown} is a {_kind(status.st_mode)}, expected a regular file.")
     if status.st_size == 0 and not may_be_empty:
         raise DataError(f"{what} {shown} is empty (0 bytes).")
-    return place
+    return Path(place)
+
+
+@lru_cache
+def _resolved(root: str) -> str:
+    """The root without links, looked up once for all rows; what another folder put in its place holds is refused."""
+    return os.path.realpath(root)
 
 
 def _kind(mode: int) -> str:

@@ -4,12 +4,15 @@ import os
 import socket
 import struct
 import zlib
+from pathlib import PureWindowsPath
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from finetune import pixels
+from finetune import pixels, safe_path
 from finetune.errors import DataError
 from finetune.example import ImageRef
 
@@ -67,6 +70,31 @@ def test_unsafe_paths_are_refused_before_anything_is_opened(tmp_path, monkeypatc
         pixels.check(root, relative)
     assert message in str(error.value)
     assert repr(relative) in str(error.value)
+
+
+@given(st.text("aC./\\:\n \u00e9", max_size=8))
+def test_slashes_drives_and_climbs_are_those_of_windows(relative):
+    """Whatever the system: a table that was written on Windows may name what is absolute there."""
+    known = PureWindowsPath(relative)
+    assume(relative[1:2] != ":" or relative[0].isalpha())  # a drive is a letter, which not every Python asks for
+    assume(relative[1:2] != ":" or relative[0].isascii())
+    assert bool(safe_path._ABSOLUTE.match(relative)) == bool(known.anchor)
+    assert bool(safe_path._CLIMBS.search(relative)) == (".." in known.parts)
+
+
+def test_a_root_that_is_another_folder_by_now_is_not_followed(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name / "data").mkdir(parents=True)
+        (tmp_path / name / "data" / "x.png").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("a")
+    assert pixels.check(tmp_path / "link", "data/x.png") == tmp_path / "a" / "data" / "x.png"
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to("b")
+    with pytest.raises(DataError, match=r"'data/x.png' is a link out of"):
+        pixels.check(tmp_path / "link", "data/x.png")
+    for name in ("a", "b"):  # a relative root is that of the folder the program stands in
+        monkeypatch.chdir(tmp_path / name)
+        assert pixels.check(pixels.Path("data"), "x.png") == tmp_path / name / "data" / "x.png"
 
 
 def test_a_device_is_refused():

@@ -159,6 +159,7 @@ SITES = [("a", "Ulm"), ("b", "K\u00f6ln"), ("c", "Ulm"), ("d", "s" * 255)]
 def test_sites_are_held_out_whole():
     assert placed(SITES, test=("Ulm",)) == "te tr te tr"
     assert placed(SITES, test=("Ulm",), val=("K\u00f6ln",)) == "te va te tr"
+    assert placed(SITES, test=("K\u00f6ln", "Ulm"), val=("s" * 255,)) == "te te te va"
     by_hash = placed(SITES, test_share=0.5, val_share=0.2).split()
     assert by_hash[0] == by_hash[2]
     assert placed(SITES[::-1], test_share=0.5, val_share=0.2).split() == by_hash[::-1]

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.fft import dctn
 
 SIDE = 32
 """Height and width of the grey picture, as pHash takes it."""
@@ -45,6 +44,8 @@ def hashes(grey: Values) -> NDArray[np.uint64]:
 
     The definition of `imagehash.phash`, over many pictures at once.
     """
+    from scipy.fft import dctn  # a third of a second of every process that only draws sketches
+
     low = dctn(grey, axes=(1, 2))[:, :8, :8].reshape(len(grey), 64)
     bits = low > np.median(low, axis=1, keepdims=True)
     return np.packbits(bits, axis=1).view(np.uint64).ravel()

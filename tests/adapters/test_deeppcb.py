@@ -6,6 +6,7 @@ import pytest
 from adapters.sources import picture, save, write_csv
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from data_adapters import deeppcb
 from data_adapters.deeppcb import KINDS, Options
@@ -82,6 +83,21 @@ def test_a_row_that_is_wrong(tmp_path, column, value, reason):
     (row,) = read(tmp_path)
     assert row.row == "labels.csv line 2"
     assert reason in row.reason
+
+
+def test_boxes_on_images_that_exif_turns_need_a_word(tmp_path):
+    """Stored 20 x 10, turned right: (1, 2, 3, 4) stored is (10 - 4, 1, 10 - 2, 3) upright."""
+    table(tmp_path, [ROW])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("a_test", "a_temp"):
+        save(tmp_path / "images" / f"{name}.png", picture(1, SIZE), exif=exif)
+    (bad,) = read(tmp_path)
+    assert "say data.options.drawn_on=stored or data.options.drawn_on=upright" in bad.reason
+    assert [read(tmp_path, drawn_on=said)[0].boxes for said in ("stored", "upright")] == [
+        (Box(6, 1, 8, 3, "open"),),
+        (Box(1, 2, 3, 4, "open"),),
+    ]
 
 
 def test_a_template_that_is_not_shown_is_not_looked_at(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_adapters import _files
+from data_adapters import _dicom_header, _files, mvtec
 from finetune.errors import DataError
 from finetune.example import BadRow
 
@@ -78,6 +78,52 @@ def test_files_by_key_in_sorted_order(tmp_path):
 def test_two_files_of_one_key_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"'x/p/a.XML' and 'x/p/a.xml' share a key; which one is meant\?"):
         _files.files_by_key(touch(tmp_path, "x/p/a.XML", "x/p/a.xml"), "x", ".xml")
+
+
+def test_parts_of_a_set_come_all_or_not_at_all(tmp_path):
+    """One of three that was not copied would be a third of the data, and nobody would know."""
+    parts = [f"t/train-{n:05}-of-00003.parquet" for n in range(3)]
+    touch(tmp_path, *parts, "t/0.parquet", "b.arrow", "t/notes-of-1.txt")
+    assert _files.shards(tmp_path, ".arrow", ".parquet") == ["b.arrow", "t/0.parquet", *parts]
+    (tmp_path / parts[1]).unlink()
+    with pytest.raises(DataError, match=r"t/train-00001-of-00003.parquet is not there, so the set is not whole\."):
+        _files.shards(tmp_path, ".parquet")
+    assert _files.shards(tmp_path, ".arrow") == ["b.arrow"]
+
+
+def test_parts_behind_a_link_are_not_passed_by(tmp_path):
+    touch(tmp_path, "in/a.tar", "out/b.tar")
+    (tmp_path / "in" / "more").symlink_to(tmp_path / "out")
+    with pytest.raises(DataError, match=r"in/more is a link to a folder; links are not followed, copy the folder"):
+        _files.shards(tmp_path / "in", ".tar")
+    (tmp_path / "in" / "more").rename(tmp_path / "in" / ".more")
+    assert _files.shards(tmp_path / "in", ".tar") == ["a.tar"]
+
+
+def refuses(real, closed):
+    """`real`, which lists a folder, for a user who may not list the one called `closed`: root may list all."""
+
+    def listed(path="."):
+        if os.path.basename(os.fspath(path)) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    return listed
+
+
+def test_a_folder_that_may_not_be_listed_is_told(tmp_path, monkeypatch):
+    """`os.walk` passes it by: a part of the labels, of the shards or of the slices would be left out."""
+    touch(tmp_path, "a/shut/x.tar", "tree/cable/train/good/0.png", "tree/shut/train/good/0.png")
+    monkeypatch.setattr(os, "scandir", refuses(os.scandir, "shut"))
+    monkeypatch.setattr(os, "listdir", refuses(os.listdir, "shut"))
+    for read in (
+        lambda: _files.files_by_key(tmp_path, "a", ".tar"),
+        lambda: _files.shards(tmp_path, ".tar"),
+        lambda: list(_dicom_header.candidates(tmp_path)),
+        lambda: list(mvtec.read(tmp_path / "tree", mvtec.Options(), tmp_path)),
+    ):
+        with pytest.raises(DataError, match=r"shut cannot be listed \(Permission denied\)\."):
+            read()
 
 
 def test_images_by_key_and_what_is_none(tmp_path):

@@ -44,6 +44,14 @@ def test_group_rules(tmp_path, rule, groups):
     assert [example.group for example in read(tmp_path, Options(group=rule), tmp_path)] == groups
 
 
+@pytest.mark.parametrize("rule", ["regex:p*", "regex:x(p?)", "regex:x(p)?"])
+def test_a_rule_that_matches_nothing_names_no_group(tmp_path, rule):
+    """The empty text would be one group for all."""
+    touch(tmp_path, "cut/x.png", "good/x.png")
+    rows = list(read(tmp_path, Options(group=rule), tmp_path))
+    assert [row.reason for row in rows] == [f"data.group={rule} does not match its path"] * 2
+
+
 def test_pixel_rules_reach_the_image(tmp_path):
     touch(tmp_path, "good/a.png")
     [example] = read(tmp_path, Options(frame=1, window=(0.0, 9.0)), tmp_path)

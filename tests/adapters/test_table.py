@@ -1,11 +1,12 @@
 import json
 import sys
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from data_adapters.table import Options, _typed, locate, read
+from data_adapters.table import Options, locate, read
 from finetune.errors import DataError
 from finetune.example import BadRow, Example, ImageRef, Message
 
@@ -136,8 +137,12 @@ def test_nan_in_json_lines_and_excel(tmp_path):
     hole, spelled = rows(tmp_path, name="t.jsonl")
     assert hole == BadRow("t.jsonl line 1", "a.png", "no value for label")
     assert spelled.target == "NaN"  # text, which somebody wrote as a label
-    bad = _typed("t.xlsx row 2", {"image": "a.png", "label": NAN}, Options())
-    assert bad == ("t.xlsx row 2", {"image": "a.png", "label": ""})
+    book = openpyxl.Workbook()
+    for row in (["image", "label"], ["a.png", NAN], ["b.png", 1.5]):
+        book.active.append(row)
+    book.save(tmp_path / "t.xlsx")
+    hole, number = rows(tmp_path, name="t.xlsx")
+    assert (hole, number.target) == (BadRow("t.xlsx row 2", "a.png", "no value for label"), "1.5")
 
 
 @pytest.mark.parametrize("empty", ["", " ", "\t"])

@@ -36,7 +36,9 @@ FACTS = {
     "coco": Facts(
         "annotations.json image 3", "images/{}.png", "annotations.json", "boxes by image id, the image by file name"
     ),
-    "conversations": Facts("conversations.json row 3", "{}.png", "conversations.json", "images by path", "rows"),
+    "conversations": Facts(
+        "conversations.json row 3", "{}.png", "conversations.json", "images by path", "rows of JSON lines"
+    ),
     "deeppcb": Facts("labels.csv line 4", "images/{}_test.png", "labels.csv", "board, template and boxes by path"),
     "dicom": Facts("c.dcm", "{}.dcm", "labels.csv", "labels by UID, accession, patient or path"),
     "huggingface": Facts(f"{ROWS} row 3", "", ROWS, "nothing: a row holds its picture", "rows"),
