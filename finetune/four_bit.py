@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -43,6 +43,17 @@ def check_four_bit(model: nn.Module, family: Family) -> None:
             f"method.quantise=nf4: expected 4-bit layers in the language model of {family.name} alone, got "
             f"{len(names)} with {len(outside)} outside ({', '.join(outside[:3])}); the family's prefixes are wrong."
         )
+
+
+def keep_layout(model: nn.Module) -> None:
+    """Keeps bitsandbytes (0.50) from repacking 4-bit weights where the CPU multiplies in bf16.
+
+    It does so in the first pass of an evaluation, for speed, and for good: afterwards no gradient comes through those
+    layers, without an error, so a training that validates would learn next to nothing from then on.
+    """
+    for name in four_bit_modules(model):
+        layer: Any = model.get_submodule(name)
+        layer.support_avx512bf16_for_cpu = False
 
 
 def four_bit_modules(model: nn.Module) -> Iterator[str]:

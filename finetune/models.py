@@ -18,7 +18,7 @@ from finetune import family as families
 from finetune.config import Config
 from finetune.errors import ConfigError, IntegrityError, ResourceError
 from finetune.family import Family
-from finetune.four_bit import check_four_bit, four_bit_config
+from finetune.four_bit import check_four_bit, four_bit_config, keep_layout
 from finetune.rundir import Json, read_json
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def _load_model(folder: Path, family: Family, device: torch.device, dtype: torch
         family.prepare(model)
     if nf4:
         check_four_bit(model, family)
+        keep_layout(model)
     return model
 
 

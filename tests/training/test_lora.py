@@ -11,7 +11,15 @@ from transformers import AutoModelForImageTextToText
 
 from finetune import family as families
 from finetune import models
-from finetune.config import Config, LearningRates, MethodConfig, ModelConfig, TargetsConfig, TrainConfig
+from finetune.config import (
+    Config,
+    HardwareConfig,
+    LearningRates,
+    MethodConfig,
+    ModelConfig,
+    TargetsConfig,
+    TrainConfig,
+)
 from finetune.encoding import Encoder
 from finetune.errors import ConfigError
 from finetune.rundir import RunDir
@@ -194,6 +202,28 @@ def test_four_bit_base_stays_four_bit_and_learns(micro_model, tmp_path):
     before = answer_loss(model, batch, count_labels([batch])).item()
     steps(model, batch, count=5)
     assert answer_loss(model, batch, count_labels([batch])).item() < before
+
+
+def test_gradients_come_through_four_bits_after_an_evaluation_as_before(micro_model, monkeypatch):
+    """On any CPU: bitsandbytes is told that this one multiplies in bf16, where it would repack the weights."""
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)
+    config = Config(model=ModelConfig(path=str(micro_model)), hardware=HardwareConfig(device="cpu"))
+    loaded = models.load(config, quantise=True)
+    batch, model = batch_for(loaded), lora.adapt(loaded, Config(method=MethodConfig(rank=2, dropout=0.0)))
+
+    def gradients():
+        model.train()
+        model.zero_grad()
+        answer_loss(model, batch, count_labels([batch])).backward()
+        return {name: value.grad.clone() for name, value in lora.trainable(model) if value.grad is not None}
+
+    before = gradients()
+    model.eval()
+    with torch.no_grad():
+        answer_loss(model, batch, count_labels([batch]))
+    after = gradients()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
 def test_the_record_keeps_full_names_however_many(loaded, tmp_path):
