@@ -74,7 +74,9 @@ def about(facts: Facts) -> Json:
 
 def _flat(value: object) -> str:
     if isinstance(value, dict):
-        return "; ".join(f"{name} {_flat(inner)}" for name, inner in value.items())
+        return "; ".join(
+            f"{name.replace('_', ' ')} {_flat(inner)}" for name, inner in value.items() if inner is not None
+        )
     if isinstance(value, list):
         return ", ".join(map(_flat, value))
     return str(value)

@@ -42,6 +42,17 @@ def test_verify_and_one_changed_byte(whole, capsys):
     sources.run("verify", str(run))
 
 
+def test_every_table_of_the_report_in_markdown_is_one(whole):
+    """A blank line ends a table: what follows it would be text with bars."""
+    run, _ = whole
+    lines = ["", *(run / "report" / "report.md").read_text(encoding="utf-8").splitlines()]
+    starts = [at for at, line in enumerate(lines) if line.startswith("|") and not lines[at - 1].startswith("|")]
+    assert len(starts) >= 5
+    assert [lines[at] for at in starts if set(lines[at + 1]) != set("|-")] == []
+    widths = {at: lines[at].count("|") for at in starts}
+    assert [lines[at + 1] for at, bars in widths.items() if lines[at + 1].count("|") != bars] == []
+
+
 def test_the_same_command_again_does_nothing(whole, capsys, without_a_model):
     run, arguments = whole
     before = digests(run)

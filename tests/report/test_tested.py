@@ -85,7 +85,7 @@ def test_what_a_pack_says(tmp_path):
         "recorded_to": "2026-05-01",
         "recorded_by": None,
         "parameters": {"temperature": {"value": 0, "status": "accepted"}},
-        "pixel_policy": {"max_side": None},
+        "pixel_policy": {"max_side": None, "format": "png", "jpeg_quality": 95},
         "secret": "not shown",
     }
     assert packed(tmp_path, told, max_side=512) == [
@@ -93,7 +93,7 @@ def test_what_a_pack_says(tmp_path):
         ("Model returned", "m-1, m-2"),
         ("Recorded to", "2026-05-01"),
         ("Parameters", "temperature value 0; status accepted"),
-        ("Pictures sent", "max_side None"),
+        ("Pictures sent", "format png; jpeg quality 95"),
         ("Largest side of the pictures sent", "512 px"),
     ]
 
