@@ -23,15 +23,19 @@ _NOT = (
     r"|opposed\s+to|free\s+(?:of|from)|rul(?:e|es|ed|ing)\s+out|exclud(?:e|es|ed|ing)|unlike|than|compared\s+(?:to|with)"
     r"|mistaken\s+for|confused\s+with|distinguish\w*\s+from|hardly|barely|scarcely|partially|partly|almost|nearly"
     r"|far\s+from|wrongly|incorrectly|nothing|zero|devoid\s+of|negative\s+for|anything\s+but|everything\s+except"
-    r"|r/o|unable|declin(?:e|es|ed|ing)|prohibits?|non|kein\w*|nicht|ohne|weder|nie|pas|sans|aucune?|ni|sin|ning\u00fan\w*"
-    r"|tampoco|senza|nessun\w*|n\u00e3o|sem|nenhuma?|geen|niet|zonder|bez|brak|\u043d\u0435|\u043d\u0435\u0442|\u0431\u0435\u0437"
+    r"|r/o|unable|declin(?:e|es|ed|ing)|prohibits?|non|kein\w*|nicht|ohne|weder|sans|aucune?|ning\u00fan\w*"
+    r"|tampoco|senza|nessun\w*|n\u00e3o|nenhuma?|geen|niet|zonder|\u043d\u0435|\u043d\u0435\u0442|\u0431\u0435\u0437"
     r"|\u0644\u0627|\u0644\u064a\u0633|\u0628\u062f\u0648\u0646)|\b\w+n['\u2019]t"
     r"|\u4e0d\u662f|\u6ca1\u6709|\u6c92\u6709|\u5e76\u975e|\u672a\u89c1|\u672a\u898b|[\u65e0\u7121\u975e\u4e0d\u672a\u5426])"
 )
 """Words of denial: English, then what stands before the denied word in German, French, Spanish, Italian, Portuguese,
-Dutch, Polish, Russian, Arabic and Chinese."""
+Dutch, Russian, Arabic and Chinese."""
+_NOT_RIGHT_BEFORE = (
+    r"\b(?:pas|ni|sin|sem|nie|nie\s+ma|bez|brak)\s+(?:d['\u2019]|(?:de|la|le|une?|uma?|el)\s+)?[\"'(\u201c\u2018]*\Z"
+)
+"""Words that deny what follows at once and no more: an SEM image, nickel (Ni) and a PAS stain have findings too."""
 _NEGATED_BEFORE = re.compile(
-    rf"\[\s?\]\s*\Z|{_NOT}(?:\s+(?!{_BREAK})[\w'\u2019/-]+(?:,?\s+(?!{_BREAK})[\w'\u2019/-]+){{0,7}},?)?[^\S\n]*[\"'(\[{{\u201c\u2018]*\Z"
+    rf"\[\s?\]\s*\Z|{_NOT_RIGHT_BEFORE}|{_NOT}(?:\s+(?!{_BREAK})[\w'\u2019/-]+(?:,?\s+(?!{_BREAK})[\w'\u2019/-]+){{0,7}},?)?[^\S\n]*[\"'(\[{{\u201c\u2018]*\Z"
 )
 _CLAUSE = re.compile(
     r"[.;!?]\s|\n|\b(?:(?<!anything )but|however|although|though|yet|nevertheless|so|therefore|thus|hence)\b"
@@ -49,19 +53,25 @@ _UNASSERTED = re.compile(
     r"|\b(?:options|choices|labels|categories|classes|possibilities|one\s+of|between|asked|asks|task\s+is)\b"
 )
 """Left of an answer in its clause: it is weighed or listed, and not asserted."""
-_SMALL = r"(?:0*\.?0*[0-4](?:\.\d+)?|0?[1-4]\d(?:\.\d+)?)\s?(?:%|percent\b)|0?\.[0-4]\d*(?![\d%])"
-"""A share below one half."""
+_LENGTH = r"\s*(?:[cm\u00b5\u03bcun]?m|px|pixels?|in|inch(?:es)?)\b"
+_SMALL = (
+    r"(?:0*\.?0*[0-4](?:\.\d+)?|0?[1-4]\d(?:\.\d+)?)\s?(?:%|percent\b)(?!\s+(?:of|area|larger|smaller|wider|deeper|loss)\b)"
+    r"|0?\.[0-4]\d*(?=\s*(?:[),.;|\n]|\Z))(?!\.\d)"
+)
+"""A share below one half, and no size."""
 _NEGATED_AFTER = re.compile(
     r"\A[\"'\u201d\u2019)\u300d\u300f]*(?:"
     r"(?:\s+(?:counts?|number|total|instances|present|presence|visible|detected|found))?\s*[:=|]\s*[\"']?"
     r"(?:no|none|false|absent|0|neg|negative|not)\b(?!\.\d)|\s*:\s*[\u2717\u2718]"
     r"|\s*[\u2013\u2014(-]\s*(?:none|absent|neg|negative|not\s+present)\s*(?:\Z|[).;,\n])"
-    r"|[\"']?\s*[:=|]\s*[\"']?[01]?\.\d+"
-    rf"|[\s:=|(]*(?:(?:with|at|is|of|an?|the|its|confidence|probability|likelihood|chance|score)[\s:=]+)*(?:{_SMALL})"
+    rf"|[\"']?\s*[:=|]\s*[\"']?[01]?\.\d+(?!\d|{_LENGTH})"
+    r"|[\s:=|(]*(?:is\s+)?(?:(?:(?:with|at|of|an?|the|its)\s+)*(?:confidence|probability|likelihood|chance|score)"
+    rf"[\s:=]+(?:(?:of|is|at)\s+)?)?(?:{_SMALL})|\s+(?:with|at)\s+(?:{_SMALL})\s+(?:confidence|probability|likelihood|chance)\b"
     r"|\s+(?:(?:is|are|was|were|does|can|could|has|have|been|be|seems?|appears?|looks?|certainly|highly|very|ist|sind|est"
     r"|es|est\u00e1|\u00e8|\u00e9)\s*)*"
     r"(?:not\b|resolved\b|negative\b|n['\u2019]t\b|absente?s?\b|ruled\s+out\b|excluded\b|unlikely\b|improbable\b|impossible\b"
-    r"|doubtful\b|wrong\b|incorrect\b|missing\b|out\b(?!\s+of\b)|nicht\b|fehlt\b|n['\u2019]est\b|pas\b|no\b|non\b|ausente\b"
+    r"|doubtful\b|wrong\b|incorrect\b|missing\b|out\b(?!\s+of\b)|nicht\b|fehlt\b|n['\u2019]est\b|pas\b|no\s+(?:es|se|est\u00e1|hay)\b"
+    r"|non\s+(?:\u00e8|si)\b|ausente\b"
     r"|assente\b|yok\b|de\u011fil\b|\u043d\u0435\u0442\b|\u0928\u0939\u0940\u0902)"
     r"|\s*(?:\u3067\u306f\u306a\u3044|\u3067\u306f\u3042\u308a\u307e\u305b\u3093|\u306f\u306a\u3044|\u306a\u3057|\uc5c6|\uc544\ub2c8)"
     r"|\s+(?:questions?|points?|ideas?|lighting|quality|resolution|contrast|morning|day|luck|job|parts?\s+would|practice)\b"
@@ -69,11 +79,6 @@ _NEGATED_AFTER = re.compile(
 )
 """Right of an answer: it is denied, it describes something else, or the sentence is a question."""
 
-_HEADS_OTHER = re.compile(
-    r"\b(?:absent|negative|missing|excluded|ruled\s+out|unlikely|(?:not|no)\s+\w+|none\s+of|options|choices|candidates"
-    r"|(?:possible|allowed|available|valid)(?:\s+\w+)?)\s*[\"']?\s*(?:[:=]\s*)?\Z"
-)
-"""A heading under which a list says what is not there, or what could have been said."""
 _LETTER_BEFORE = re.compile(
     r"(?:\A|[\n(\[{<\"'\u201c\u2018:=,/|$>\\]|\b(?:option|choice|answer|letter|label|class|category|grade|is|be|say|select"
     r"|selected|choose|chose|pick|with|or|and|so|therefore|thus|hence|to)|['\u2019]s)[\s\"'(\u201c\u2018]*\Z"
@@ -147,17 +152,21 @@ def asserted(passage: str, known: Mapping[str, str], cued: bool = False) -> set[
     return found
 
 
-def denied(before: str) -> bool:
-    """Whether what stands left of a value takes it back (`not ["crack"]`) or heads something else (`Absent: [...]`)."""
-    clause = _CLAUSE.split(before[-_WINDOW:].casefold())[-1]
-    return bool(_NEGATED_BEFORE.search(clause) or _HEADS_OTHER.search(clause))
+def clause(text: str, end: int) -> str:
+    """What stands left of a place in its own clause, folded."""
+    return _CLAUSE.split(text[max(0, end - _WINDOW) : end].casefold())[-1]
+
+
+def denied(text: str, at: int) -> bool:
+    """Whether what stands left of a number or a list takes it back: `not 5`, `never ["crack"]`."""
+    return bool(_NEGATED_BEFORE.search(clause(text, at)))
 
 
 def _unasserted(before: str, after: str, cued: bool) -> bool:
-    clause = _CLAUSE.split(before)[-1]
-    if _NEGATED_BEFORE.search(clause) or _NEGATED_AFTER.search(after):
+    own = clause(before, len(before))
+    if _NEGATED_BEFORE.search(own) or _NEGATED_AFTER.search(after):
         return True
-    return not cued and bool(_UNASSERTED.search(clause))
+    return not cued and bool(_UNASSERTED.search(own))
 
 
 def _stands_alone(spelling: str, before: str, after: str, first: bool) -> bool:

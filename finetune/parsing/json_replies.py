@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from finetune.parsing.assertions import denied
+from finetune.parsing.assertions import clause, denied
 
 _DECODER = json.JSONDecoder(
     object_pairs_hook=lambda pairs: _object(pairs), parse_constant=lambda name: _refuse(f"{name} is no JSON number")
@@ -21,6 +21,11 @@ _HOLDER = re.compile(
 )
 """Names under which an object holds the list that is the answer; `absent`, `rejected` or `options` are none."""
 
+_HEADS_OTHER = re.compile(
+    r"\b(?:absent|negative|missing|excluded|ruled\s+out|unlikely|(?:not|no)\s+\w+|none\s+of|options|choices|candidates"
+    r"|(?:possible|allowed|available|valid)(?:\s+\w+)?)\s*[\"']?\s*(?:[:=]\s*)?\Z"
+)
+"""A heading under which a list says what is not there, or what could have been said."""
 _MARKS = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
 
 
@@ -39,7 +44,7 @@ def values(text: str) -> list[Any]:
         try:
             value, end = _DECODER.raw_decode(text, at)
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # 1e400 and half a surrogate pair
-            if not denied(text[max(0, at - 200) : at]):
+            if not (denied(text, at) or _HEADS_OTHER.search(clause(text, at))):
                 found.append(value)
             at = end
         except (ValueError, RecursionError):

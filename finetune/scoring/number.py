@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finetune.example import Score
-from finetune.parsing.assertions import denied
+from finetune.parsing.assertions import clause, denied
 from finetune.stats.proportions import clustered_wilson
 
 _NUMBER = re.compile(
@@ -91,9 +91,9 @@ def read(text: str, unit: str = "") -> float | None:
 
 
 def _value(match: re.Match[str], unit: str) -> float | None:
-    before = match.string[max(0, match.start() - 200) : match.start()].casefold()
+    text, at = match.string, match.start()
     value = float(match["digits"].replace(",", "") + (match["exponent"] or ""))
-    if not math.isfinite(value) or _BOUND.search(before) or denied(before):
+    if not math.isfinite(value) or _BOUND.search(clause(text, at)) or denied(text, at):
         return None
     value *= -1.0 if match["sign"] in ("-", "\u2212") else 1.0
     named = _WORDS.get((match["unit"] or "").casefold(), match["unit"] or "")

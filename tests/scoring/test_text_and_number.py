@@ -65,6 +65,7 @@ def test_metrics_are_means_with_an_interval_around_them():
         ("at least 5 mm", "mm", None),
         ("more than about 5", "", None),
         ("not 5", "", None),
+        ("missing: 5", "", 5.0),
         ("no more than 5", "", None),
         ("1e400", "", None),
         ("3-5", "", None),
