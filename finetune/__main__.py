@@ -1,5 +1,6 @@
 """The command line: `python -m finetune recipe=NAME [KEY=VALUE]...` and the verbs."""
 
+import atexit
 import dataclasses
 import gc
 import importlib
@@ -160,9 +161,9 @@ def _enter(network: str, endpoint: tuple[str, int] | None = None) -> None:
     if __name__ == "__main__":
         cpu.share()
         egress.seal_process(network)
-        gc.set_threshold(
-            100_000, 20, 20
-        )  # libraries make a million objects: looking through them took a third of the import
+        # The libraries make a million objects: looking through them took a third of the import, and again at the end.
+        gc.set_threshold(100_000, 20, 20)
+        atexit.register(gc.freeze)
         if network == "none" or endpoint is not None:
             egress.install_guard(endpoint)
 

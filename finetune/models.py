@@ -1,6 +1,5 @@
 """Loads base models and adapters: offline, safetensors only, no remote code, verified against family and record."""
 
-import gc
 import importlib.util
 import logging
 import warnings
@@ -66,8 +65,6 @@ def load(config: Config, *, quantise: bool | None = None) -> Loaded:
         ResourceError: a package or a device is missing.
     """
     _quiet()
-    if not gc.get_freeze_count():
-        gc.freeze()  # a million objects of imported libraries, which live to the end and are looked through no more
     if config.hardware.threads is not None:
         torch.set_num_threads(config.hardware.threads)
     family = families.load(config.model.family)
