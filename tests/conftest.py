@@ -9,6 +9,8 @@ import guard
 import pytest
 from hypothesis import settings
 
+from finetune import cpu
+
 # Read by the libraries at import, so before any of them: what `network=none` sets for a run (finetune/egress.py).
 os.environ.update(
     HF_HUB_OFFLINE="1",
@@ -21,8 +23,8 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
 )
 
-# Suites run side by side: threads that wait busily for one another would stop them all (finetune/cpu.py).
-os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+# Suites run side by side: threads that wait busily for one another would stop them all.
+cpu.share()
 
 # What may be computed again is kept here and not in the home of whoever runs the tests.
 os.environ.setdefault("FINETUNE_CACHE", tempfile.mkdtemp(prefix="finetune-cache-"))
