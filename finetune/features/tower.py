@@ -1,6 +1,5 @@
 """Runs vision tower and projector over one image at a time, and feeds what they gave to the language model."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from finetune import pixels
 from finetune.encoding import Encoder
 from finetune.errors import IntegrityError
 from finetune.family import component_of
-from finetune.features.store import raw
 from finetune.models import Loaded
 from finetune.rundir import canonical_digest
 
@@ -59,13 +57,16 @@ class Tower:
         self.loaded, self.encoder, self.family, self.autocast = loaded, encoder, loaded.family, autocast
 
     def scope(self) -> str:
-        """Digest of everything but the image that features depend on: weights, processor, precision, libraries."""
+        """Digest of everything but the image that features depend on: weights, processor, precision, libraries.
+
+        The weights are those of the files, hashed when they were loaded.
+        """
         images = self.encoder.processor.image_processor
         return canonical_digest(
             {
                 "format": FORMAT,
                 "family": self.family.name,
-                "weights": self._weights(),
+                "weights": self.loaded.sha256,
                 "processor": images.to_json_string(),
                 "image_processor": type(images).__name__,
                 "dtype": str(self.loaded.dtype),
@@ -132,16 +133,6 @@ class Tower:
     def _precision(self) -> Any:
         return torch.autocast(self.loaded.device.type, self.autocast, enabled=self.autocast is not None)
 
-    def _weights(self) -> str:
-        """Digest over every tensor of tower and projector, adapters left out."""
-        found = hashlib.sha256()
-        for name, value in sorted(self.base.state_dict().items()):
-            bare = name.replace(".base_layer.", ".").replace(".original_module.", ".")
-            if component_of(self.family, bare) in SEEN and not any(mark in name for mark in _ADDED):
-                found.update(f"{bare} {value.dtype} {tuple(value.shape)}\n".encode())
-                found.update(raw(value))
-        return found.hexdigest()
-
 
 def adapted(model: nn.Module, loaded: Loaded) -> bool:
     """Whether an adapter changes what tower or projector give."""
@@ -163,10 +154,12 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     if not model.training:
         yield
         return
-    training = {module: module.training for module in model.modules() if module.training}
-    model.eval()
+    # Not `eval()`: nn.Module looks each name up in three places before it sets it, milliseconds an image.
+    training = [vars(module) for module in model.modules() if module.training]
+    for held in training:
+        held["training"] = False
     try:
         yield
     finally:
-        for module, was in training.items():
-            module.training = was
+        for held in training:
+            held["training"] = True

@@ -30,6 +30,7 @@ from finetune.training.memory import peak_mib
 from finetune.training.resuming import ResumingTrainer
 from finetune.training.sampler import BatchSampler, Share
 from finetune.training.schedule import Schedule
+from finetune.training.steady import Learning, steady
 from finetune.training.trained import Divided, Trained
 from finetune.training.validation import Validator, Verdict
 
@@ -80,7 +81,9 @@ class AnswerTrainer(ResumingTrainer):
         self.interruption, self.folder, self.run_dir = interruption, folder, run
         self.features, self.pictures = features, collator.pictures
         self.adapted: PeftModel = model
-        self.trained = Trained(model)
+        self.trained, self.learning = Trained(model), Learning(model)
+        if ranks.world() == 1:
+            steady(model, self.learning)
         self.examples = examples
         self.best: dict[str, Tensor] | None = None
         self.verdict: Json = {}
@@ -169,6 +172,10 @@ class AnswerTrainer(ResumingTrainer):
         if ranks.world() == 1:  # of several ranks all stop together, in `log`, where each knows the loss of all
             self._require_finite(bool(torch.isfinite(loss)), "loss", self.state.global_step + 1)
         return loss
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        """Clips what learns; the rest has no gradients to look for."""
+        return super()._clip_grad_norm(self.learning)  # type: ignore[no-untyped-call]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The optimiser, with one group a component."""
