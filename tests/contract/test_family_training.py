@@ -1,8 +1,10 @@
 """The contract of a family, second part: adapting, freezing, merging, resuming."""
 
+import contextlib
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from finetune.errors import ConfigError, InterruptedRun
 from finetune.four_bit import four_bit_modules
 from finetune.stages import train as stage
 from finetune.training import lora, sft
-from finetune.training.loss import answer_loss, count_labels
+from finetune.training.loss import answer_loss, count_labels, last_layer_at_labels
 
 PARTS = ("vision_tower", "projector", "language_model")
 
@@ -104,6 +106,57 @@ def test_merged_weights_answer_as_the_adapter(name, load):
     with model.disable_adapter():
         assert (logits(model, batch) - with_adapter).abs().max() > 1e-3
     torch.testing.assert_close(logits(model.merge_and_unload(), batch), with_adapter, rtol=1e-4, atol=1e-4)
+
+
+@clauses.of("last_layer")
+def test_the_last_layer_at_labels_changes_nothing_that_is_learnt(name, load):
+    """Nor with activations that are computed again. Every family takes the short way; experts are left alone."""
+    loaded, config = load(name)
+    model, batch = lora.adapt(loaded, config).train(), batch_for(loaded)
+    for key, value in lora.trainable(model):
+        if "lora_B" in key:  # as it comes, B is zero, and so is the gradient of A
+            torch.nn.init.normal_(value, std=0.05)
+    loss, gradients, rows = learnt(model, loaded.family, batch)
+    everywhere, labelled = batch["input_ids"].numel(), 2 * int((batch["labels"] != -100).any(dim=0).sum())
+    assert {count for counts in rows.values() for count in counts} == {everywhere} != {labelled}
+    last_layer_at_labels(loaded.model, loaded.family)
+    for times in (1, 2):
+        again, same, rows = learnt(model, loaded.family, batch)
+        assert again == pytest.approx(loss, rel=1e-6)
+        assert same.keys() == gradients.keys()
+        for key, value in gradients.items():
+            assert (same[key] - value).abs().max() <= 1e-5 * value.abs().max(), key
+        short = {key for key, counts in rows.items() if counts == [labelled] * times}
+        parts = (".o_proj.",) if loaded.family.experts else (".o_proj.", ".mlp.")
+        assert short == {key for key in rows if any(part in f"{key}." for part in parts)}
+        assert all(any(part in f"{key}." for key in short) for part in parts)
+        model.activation_checkpointing_enable()
+
+
+def learnt(model, family, batch):
+    """Loss, gradients, and how many rows each linear layer of the last decoder layer was given, call by call."""
+    rows = {}
+    model.zero_grad()
+    with contextlib.ExitStack() as hooks:
+        for key, module in last_layer(model.get_base_model(), family):
+            counts = rows.setdefault(key, [])
+            count = partial(lambda counts, _, given: counts.append(given[0].shape[:-1].numel()), counts)
+            hooks.callback(module.register_forward_pre_hook(count).remove)
+        loss = answer_loss(model, batch, count_labels([batch]))
+        loss.backward()
+    return loss.item(), {key: value.grad for key, value in lora.trainable(model) if value.grad is not None}, rows
+
+
+def last_layer(model, family):
+    """The linear layers of the base model's last decoder layer, without LoRA's."""
+    layers = tuple(
+        f"{key}.{len(found) - 1}."
+        for key, found in model.named_modules()
+        if key.endswith(".layers") and families.component_of(family, key) == "language_model"
+    )
+    for key, module in model.named_modules():
+        if key.startswith(layers) and isinstance(module, torch.nn.Linear) and "lora_" not in key:
+            yield key, module
 
 
 @clauses.of("resumed")
