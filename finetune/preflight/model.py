@@ -1,9 +1,11 @@
 """What the model makes of the data: token lengths, the supervised text, what trains, and what one step costs."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from PIL import Image
 
 from finetune import models
 from finetune.config import Config
@@ -20,6 +22,9 @@ from finetune.training.memory import Estimate, estimate
 _LENGTHS = 2000
 """Examples whose tokens are counted, evenly spaced."""
 
+_COARSE = 8
+"""Sizes of pictures that the processor is asked about."""
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -31,7 +36,8 @@ class Fitted:
         counted: how many examples were counted.
         supervised: texts that the loss sees of the first examples.
         share: of the tokens that they are.
-        pixels_a_token: side in source pixels of what one image token stands for, of the coarsest picture counted.
+        pixels_a_token: side in source pixels of what one image token stands for, of the coarsest picture counted;
+            tokens that carry no features (marks around images, tiles and rows) do not count.
         table: component -> what of it trains.
         step_s: seconds of one optimiser step, measured.
         steps: of the whole training.
@@ -62,12 +68,11 @@ def fit(config: Config, found: Prepared, measured: Measured, problems: Problems)
     limit: int = loaded.model.config.get_text_config().max_position_embeddings
     some = found.examples[:: max(1, len(found.examples) // _LENGTHS)]
     lengths: list[int] = []
-    scales = []
+    shapes: set[tuple[int, int]] = set()
     for example in some:
         sizes = [preflight.size(found.root, ref) for ref in example.images]
         lengths.append(encoder.length(example, sizes))
-        cost = loaded.family.image_tokens(loaded.processor, *sizes[0])
-        scales.append((sizes[0][0] * sizes[0][1] / max(1, cost)) ** 0.5)
+        shapes.update(sizes)
         if lengths[-1] > limit:
             problems.errors.append(_too_long(example.id, lengths[-1], limit))
             break
@@ -85,11 +90,11 @@ def fit(config: Config, found: Prepared, measured: Measured, problems: Problems)
         counted=len(lengths),
         supervised=tuple(dict.fromkeys(seen.texts)),
         share=seen.share,
-        pixels_a_token=max(scales),
         table=table,
         memory=_memory(config, loaded, model, collator([Item(longest, 0)])),  # before anything else has taken memory
         step_s=_step(model, encoded, loaded.device) * config.train.accumulate,
         steps=_steps(config, len(train)),
+        pixels_a_token=_pixels_a_token(encoder, shapes),
     )
     if measured.defects and measured.defects[0] < fitted.pixels_a_token:
         problems.warnings.append(_too_small(measured.defects, fitted.pixels_a_token))
@@ -109,6 +114,24 @@ def _too_small(defects: Sequence[float], cell: float) -> str:
         f"{under} of {len(defects)} annotated defects are smaller than what one image token stands for: the smallest "
         f"is {defects[0]:.0f} px, a token {cell:.0f} px of the source. Cut them with data.tiles, or raise model.pixels."
     )
+
+
+def _pixels_a_token(encoder: Encoder, shapes: Iterable[tuple[int, int]]) -> float:
+    """Side of the square that one feature stands for, of the coarsest (height, width).
+
+    Headers give all tokens of an image, and so the few that may be the coarsest. Which of these tokens carry features
+    only the processor knows: it is asked about blank pictures.
+    """
+
+    def side(shape: tuple[int, int], tokens: int) -> float:
+        return float((shape[0] * shape[1] / max(1, tokens)) ** 0.5)
+
+    coarse = sorted(shapes, key=lambda shape: side(shape, encoder.family.image_tokens(encoder.processor, *shape)))
+    sides = []
+    for height, width in coarse[-_COARSE:]:
+        ids = encoder.vision(Image.new("RGB", (width, height)))["input_ids"]
+        sides.append(side((height, width), int((ids == encoder.image_id).sum())))
+    return max(sides, default=0.0)
 
 
 def _step(model: Any, batch: dict[str, Any], device: Any) -> float:
