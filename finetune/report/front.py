@@ -172,7 +172,7 @@ def sentences(facts: Facts) -> list[str]:
     told = words.summary(comparison, other)
     if facts.rival and "tuned-base" in comparison["pairs"]:
         told.append(words.headline(comparison))
-    return told
+    return told + words.alike(facts.metrics["models"])
 
 
 def figures(facts: Facts) -> list[Figure]:

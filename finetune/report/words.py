@@ -177,6 +177,26 @@ def summary(comparison: Json, other: str = "base") -> list[str]:
     return told
 
 
+def alike(metrics: Json) -> list[str]:
+    """A sentence on each model that gave one and the same answer throughout, where the images have several labels.
+
+    Args:
+        metrics: `models` of `metrics.json`.
+    """
+    told = []
+    for name, found in metrics.items():
+        table = found.get("confusion") or {"rows": ()}
+        given = [sum(column) for column in zip(*table["rows"], strict=True)]
+        said = [label for label, count in zip(table.get("labels", ()), given, strict=True) if count]
+        if name == "majority" or sum(map(any, table["rows"])) < 2 or len(said) != 1 or said[0] is None:
+            continue
+        called = f"The {WHO[name]}" if name in WHO else who(name)
+        told.append(
+            f"{called} answered \u201c{said[0]}\u201d to all {sum(given):,} images: it tells none from another."
+        )
+    return told
+
+
 def columns(comparison: Json) -> list[str]:
     """Metrics that at least one model has a value of, in the order of the columns."""
     found = {name for scores in comparison["models"].values() for name, score in scores.items() if score is not None}

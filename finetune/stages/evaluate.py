@@ -14,7 +14,7 @@ from finetune.evaluation.rivals import rivals
 from finetune.example import Prediction
 from finetune.panels import fairness
 from finetune.report import words
-from finetune.rundir import Json, Part, RunDir, read_jsonl
+from finetune.rundir import Json, Part, RunDir, read_json, read_jsonl
 
 
 def reads(config: Config, run: RunDir) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def run(config: Config, run: RunDir) -> list[Path]:
         fairness=_fairness(config, run, answers),
         runtime=_runtime(answers.asked),
     )
-    print(words.table(found))
+    print("\n".join([words.table(found), *words.alike(read_json(run.metrics)["models"])]))
     return [*answers.files, asking.record_file(run), *beside, run.metrics, run.comparison]
 
 

@@ -72,3 +72,31 @@ def test_long_curves_are_thinned_to_their_end():
 def test_json_in_html_cannot_end_its_element():
     text = gallery.safe_json(["</script><!--", "a & b", "\u2028"])
     assert not set("<>&\u2028") & set(text)
+
+
+def confusion(*rows):
+    return {"confusion": {"labels": ["a", "b", None], "rows": [list(row) for row in rows]}}
+
+
+@pytest.mark.parametrize(
+    ("tuned", "said"),
+    [
+        (
+            confusion([0, 3, 0], [0, 4, 0]),
+            ["The tuned model answered \u201cb\u201d to all 7 images: it tells none from another."],
+        ),
+        (confusion([1, 2, 0], [0, 4, 0]), []),
+        (confusion([0, 3, 0], [0, 4, 1]), []),  # it was silent once
+        (confusion([0, 0, 3], [0, 0, 4]), []),  # silence is counted elsewhere
+        (confusion([0, 0, 0], [0, 4, 0]), []),  # there was nothing to tell apart
+        ({"confusion": None}, []),
+        ({}, []),
+    ],
+)
+def test_one_answer_to_everything_is_said(tuned, said):
+    assert words.alike({"tuned": tuned, "majority": confusion([0, 3, 0], [0, 4, 0])}) == said
+
+
+def test_a_rival_goes_by_its_own_name():
+    said = words.alike({"gpt-4o": confusion([2, 0, 0], [1, 0, 0])})
+    assert said == ["gpt-4o answered \u201ca\u201d to all 3 images: it tells none from another."]
