@@ -19,7 +19,7 @@ EVALUATED = ("majority", "base", "tuned")
 RIVALS = (*EVALUATED, "linear")
 """Models of our own that `evaluate.models` may name, besides `baseline.name` and `predictions:PATH`."""
 
-AUGMENTS = ("none", "flips", "inspection")
+AUGMENTS = ("none", "flips", "inspection", "upright")
 """Sets of random changes that `train.augment` may name; finetune/training/augment.py holds them."""
 
 Target = Literal["none", "attention", "all", "full"]
@@ -180,7 +180,7 @@ class TrainConfig:
         default_factory=dict,
         metadata={"help": "label -> weight of its examples in the loss (default 1), as in {rare: 4}"},
     )
-    augment: str = key("none", "named set of random changes to training images: none | flips | inspection")
+    augment: str = key("none", "named set of random changes to training images: none | flips | inspection | upright")
     validate: int | Literal["epoch", "never"] = key("epoch", "task metric on validation: epoch | never | every N steps")
     patience: int | None = key(None, "stop after this many validations in a row without a better one (null = never)")
     checkpoint: int | Literal["epoch"] = key("epoch", "save: epoch | every N steps")

@@ -45,12 +45,17 @@ def flips(image: Image.Image, random: np.random.Generator) -> Image.Image:
 
 
 def inspection(image: Image.Image, random: np.random.Generator) -> Image.Image:
-    """What differs between two takes of one part: orientation, a small misalignment, light, sensor noise.
+    """What differs between two takes of one part: orientation as in `flips`, and all of `upright`."""
+    return upright(flips(image, random), random)
+
+
+def upright(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    """A small misalignment, light and sensor noise, where up and left have a meaning: radiographs, photographs.
 
     Shift up to 4 %, scale 0.92 to 1.08, rotation up to 6 degrees (edges are mirrored in), brightness and contrast
     within 15 %, gamma 0.8 to 1.25, Gaussian noise up to 1.2 % of the range.
     """
-    return _light(_misalign(flips(image, random), random), random)
+    return _light(_misalign(image, random), random)
 
 
 def _misalign(image: Image.Image, random: np.random.Generator) -> Image.Image:
@@ -83,4 +88,9 @@ def _light(image: Image.Image, random: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
 
 
-AUGMENTATIONS: Final[dict[str, Augmentation]] = {"none": none, "flips": flips, "inspection": inspection}
+AUGMENTATIONS: Final[dict[str, Augmentation]] = {
+    "none": none,
+    "flips": flips,
+    "inspection": inspection,
+    "upright": upright,
+}

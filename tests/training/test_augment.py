@@ -24,7 +24,7 @@ def test_the_key_alone_decides(name):
     assert first.mode == "RGB"
 
 
-@pytest.mark.parametrize("name", ["flips", "inspection"])
+@pytest.mark.parametrize("name", ["flips", "inspection", "upright"])
 def test_seed_epoch_and_sample_each_matter(name):
     image = micro.picture(1)
     keys = [(0, 0, "a"), (1, 0, "a"), (0, 1, "a"), (0, 0, "b")]
@@ -56,6 +56,17 @@ def test_inspection_stays_close_to_the_part():
         # 0.5 ** (1/0.8 .. 1/1.25 as exponent) = 0.42..0.57; contrast 15 % of that and brightness 15 %: 0.26..0.74
         assert 60 < changed.mean() < 195
         assert changed.std() < 4  # noise of at most 3 grey levels
+
+
+def test_upright_mirrors_and_turns_nothing():
+    image = Image.new("RGB", (60, 40), (40, 40, 40))
+    image.paste((220, 220, 220), (0, 0, 30, 20))  # the upper left quarter alone is bright
+    for sample in range(40):
+        (changed,) = augment("upright", [image], generator(0, 0, str(sample)))
+        grey = pixels(changed).astype(float).mean(axis=2)
+        quarters = [part.mean() for half in np.split(grey, 2) for part in np.split(half, 2, axis=1)]
+        assert changed.size == image.size
+        assert quarters[0] > 1.5 * max(quarters[1:])
 
 
 def test_none_changes_nothing():
