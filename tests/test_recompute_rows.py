@@ -1,6 +1,6 @@
 """The second code by itself: rows against the test, values against files, and formulas against hand-made figures."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,21 +10,20 @@ from hypothesis import strategies as st
 from scripted import answers, asked, rule
 
 from finetune import stats
-from finetune.config import TaskConfig
-from finetune.evaluation import units
-from finetune.evaluation.judge import Judge
-from finetune.recompute import calibration, differences, formulas
+from finetune.config import EVALUATED, Config, TaskConfig
+from finetune.evaluation import rivals, units
+from finetune.recompute import calibration, compared, differences, formulas
 from finetune.recompute.rows import Setting, decisive
+from finetune.recompute.tasks import Reader
 
 TEST = asked(["bad", "good", "bad", "good"])
 ROWS = synthetic.rows(answers(TEST, "+-ue"))
-JUDGE = Judge(TaskConfig(labels=TEST.labels), TEST.labels)
-EXAMPLES = {example.id: example for example in TEST.examples}
+READER = Reader(TaskConfig(labels=TEST.labels), TEST.labels)
 PIXELS = {row["id"]: row["image_sha256"] for row in ROWS}
 
 
 def scored(rows, pixels=PIXELS):
-    return list(differences._scored("tuned", rows, JUDGE, EXAMPLES, pixels))
+    return list(differences._scored("tuned.predictions.jsonl", "test", rows, READER, TEST.examples, pixels))
 
 
 def altered(place, **change):
@@ -164,13 +163,10 @@ def test_the_line_and_the_null_band_are_the_same_by_either_code(top, bits):
 
 
 def test_items_that_may_carry_a_verdict_or_all_where_none_may():
-    def judge(wanted):
-        return SimpleNamespace(
-            module=SimpleNamespace(decides=lambda task, labels, e: e.target in wanted), task=None, labels=()
-        )
-
-    assert differences.deciding(judge(("bad",)), TEST.examples) == {"i0000", "i0002"}
-    assert differences.deciding(judge(()), TEST.examples) == set(EXAMPLES)
+    questions = Reader(TaskConfig(kind="answer"), ("bad",))
+    assert questions.deciding(TEST.examples) == {"i0000", "i0002"}
+    assert replace(questions, labels=()).deciding(TEST.examples) == {"i0000", "i0001", "i0002", "i0003"}
+    assert Reader(TaskConfig(kind="tags"), ()).deciding(TEST.examples[:2]) == {"i0000", "i0001"}
 
 
 UNITS = asked(["good", "bad", "good", "good", "good", "good"], ["p", "p", "p", "q", "q", "q"])
@@ -236,3 +232,17 @@ def test_the_temperature_is_the_same_by_either_code(chances, golds):
     logs = np.log(np.clip([[p, 1 - p] for p in chances], 1e-12, 1.0))
     gold = [golds >> i & 1 for i in range(len(chances))]
     assert calibration._temperature(logs, gold) == pytest.approx(stats.fit_temperature(logs, gold), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["none", "recorded"])
+@pytest.mark.parametrize(
+    "models", [EVALUATED, ("tuned", "predictions:/a/Site B-2.predictions.jsonl"), ("linear", "gpt")]
+)
+@pytest.mark.parametrize("primary", [None, "gpt", "predictions:x/OLD.cnn.jsonl"])
+def test_who_is_compared_is_the_same_by_either_code(kind, models, primary):
+    config = Config(
+        baseline=replace(Config().baseline, kind=kind, name="gpt"),
+        evaluate=rule(models=models, primary_baseline=primary),
+    )
+    assert compared.names(config) == rivals.names(config)
+    assert compared.replaced(config) == rivals.replaced(config)

@@ -1,8 +1,10 @@
 """Every number of an evaluation once more, from its predictions alone, with formulas of its own.
 
-Nothing here imports `finetune.evaluation.comparison` or `finetune.stats`: an error in one is not repeated by the other.
+Nothing here imports `finetune.scoring`, `finetune.stats`, `finetune.evaluation` or `finetune.tasks`: an error in one is
+not repeated by the other. Of a task only the parser is used again (`tasks.Reader`).
 """
 
 from finetune.recompute.differences import check
+from finetune.recompute.tasks import known
 
-__all__ = ["check"]
+__all__ = ["check", "known"]

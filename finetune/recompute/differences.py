@@ -3,16 +3,14 @@
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 from finetune import dataset
 from finetune.config import Config
-from finetune.evaluation import rivals
-from finetune.evaluation.judge import Judge
 from finetune.example import Example
-from finetune.recompute import details, headline, panels, shown, verdict
+from finetune.recompute import compared, details, headline, panels, shown, tasks, verdict
 from finetune.recompute.rows import Row, Setting
 from finetune.rundir import RunDir, canonical_digest, read_json, read_jsonl
 
@@ -31,34 +29,80 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
     Returns:
         how many values were compared, and each that differs, in words.
     """
-    found, more = read_json(run.comparison), read_json(run.metrics)
-    who = rivals.names(config)
-    deployed = {name: list(read_jsonl(run.predictions(name))) for name in who}
-    generated = {name: list(read_jsonl(run.predictions(name, True))) for name in found["modes"]}
-    validation = {name: list(read_jsonl(run.validation(name))) for name in who if run.validation(name).exists()}
-    problems, checked = [], 0
-    labels = dataset.labels(run)
-    judge = Judge(config.task, labels)
+    found, labels = read_json(run.comparison), dataset.labels(run)
+    reader = tasks.Reader(config.task, labels)
+    answers = _read(run, compared.names(config), found["modes"])
     pixels = {row["id"]: row["pixels_sha256"] for row in read_jsonl(run.manifest)}
-    rows = _examples(config, run)
-    examples = {example.id: example for _, example in rows}
-    for name, own in (*deployed.items(), *((f"{name}.generated", own) for name, own in generated.items())):
-        problems += list(_scored(name, own, judge, examples, pixels))
+    test, held_out = (_examples(config, run, split) for split in ("test", "val"))
+    checked, problems = 0, []
+    for file, split, own in answers.by_file(run):
+        examples = [example for _, example in (test if split == "test" else held_out)]
+        problems += list(_scored(file, split, own, reader, examples, pixels))
         checked += len(own)
     if problems:
         return checked, problems
-    everything, rows_of_test = deployed, [example for _, example in rows]
-    kept = deciding(judge, rows_of_test)
-    rows = [row for row in rows if row[1].id in kept]
-    deployed, generated = (
-        {who: [row for row in own if row["id"] in kept] for who, own in side.items()} for side in (deployed, generated)
+    kept = reader.deciding([example for _, example in test])
+    own_answers, setting = answers.narrowed(kept, labels), _setting(config, labels, test, kept)
+    sides = own_answers.deployed, own_answers.generated
+    tree = headline.expected(*sides, setting)
+    tree |= verdict.expected(*sides, own_answers.validation, setting, found.get("fairness", []))
+    leaked = {name for leak in read_json(run.summary)["leaks"] for name in leak["ids"]}
+    tree["without_suspects"] = headline.without_suspects(own_answers.deployed, setting, leaked)
+    tree["decision"] |= _ruled(setting, found["decision"], _digest((example for _, example in test), pixels))
+    for name, rows in answers.deployed.items():
+        tree["models"][name] |= headline.extras(rows, config.task)
+    found = found | {"criteria": {row["name"]: row for row in found["criteria"]}}
+    pairs = [*_held(tree, found, run.comparison.name)]
+    behind = details.expected(*sides, own_answers.validation, setting)
+    pairs += _held(behind, read_json(run.metrics), run.metrics.name)
+    if run.panels.is_file() and run.panel_replies.is_file():
+        wanted = panels.expected(read_jsonl(run.panel_replies), labels)
+        pairs += _held(wanted, read_json(run.panels), run.panels.name)
+    return checked + len(pairs), [problem for problem in pairs if problem]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Answers:
+    """What every model said: name -> rows, on the test in both modes and on validation."""
+
+    deployed: dict[str, list[Row]]
+    generated: dict[str, list[Row]]
+    validation: dict[str, list[Row]]
+
+    def by_file(self, run: RunDir) -> Iterator[tuple[str, str, list[Row]]]:
+        """Name of every file of answers, the split that was asked, and its rows."""
+        yield from ((run.predictions(name).name, "test", rows) for name, rows in self.deployed.items())
+        yield from ((run.predictions(name, True).name, "test", rows) for name, rows in self.generated.items())
+        yield from ((run.validation(name).name, "validation", rows) for name, rows in self.validation.items())
+
+    def narrowed(self, kept: Collection[str], labels: Sequence[str]) -> "_Answers":
+        """The rows of some items; on validation those with a closed gold answer, where there are labels."""
+        deployed, generated = (
+            {name: [row for row in rows if row["id"] in kept] for name, rows in side.items()}
+            for side in (self.deployed, self.generated)
+        )
+        known = {
+            name: [row for row in rows if not labels or row["gold"] in labels] for name, rows in self.validation.items()
+        }
+        return _Answers(deployed, generated, known)
+
+
+def _read(run: RunDir, names: Sequence[str], generated: Iterable[str]) -> _Answers:
+    return _Answers(
+        {name: list(read_jsonl(run.predictions(name))) for name in names},
+        {name: list(read_jsonl(run.predictions(name, True))) for name in generated},
+        {name: list(read_jsonl(run.validation(name))) for name in names if run.validation(name).exists()},
     )
-    if judge.labels:
-        validation = {who: [row for row in own if row["gold"] in judge.labels] for who, own in validation.items()}
-    setting = Setting(
+
+
+def _setting(
+    config: Config, labels: tuple[str, ...], test: Sequence[tuple[str, Example]], kept: Collection[str]
+) -> Setting:
+    rows = [(fold, example) for fold, example in test if example.id in kept]
+    return Setting(
         labels=labels,
         evaluate=config.evaluate,
-        baseline=rivals.replaced(config),
+        baseline=compared.replaced(config),
         seed=config.seed,
         folds=[fold for fold, _ in rows],
         meta=[example.meta for _, example in rows],
@@ -66,20 +110,6 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
         negative=config.data.tiles.empty,
         tiles={example.id: example for _, example in rows if example.whole is not None},
     )
-    tree = headline.expected(deployed, generated, setting)
-    tree |= verdict.expected(deployed, generated, validation, setting, found.get("fairness", []))
-    leaked = {name for leak in read_json(run.summary)["leaks"] for name in leak["ids"]}
-    tree["without_suspects"] = headline.without_suspects(deployed, setting, leaked)
-    tree["decision"] |= _ruled(setting, found["decision"], _digest(rows_of_test, pixels))
-    for name, own in everything.items():
-        tree["models"][name] |= headline.extras(own, config.task)
-    found = found | {"criteria": {row["name"]: row for row in found["criteria"]}}
-    pairs = [*_held(tree, found, run.comparison.name)]
-    pairs += _held(details.expected(deployed, generated, validation, setting), more, run.metrics.name)
-    if run.panels.is_file() and run.panel_replies.is_file():
-        wanted = panels.expected(read_jsonl(run.panel_replies), labels)
-        pairs += _held(wanted, read_json(run.panels), run.panels.name)
-    return checked + len(pairs), [problem for problem in pairs if problem]
 
 
 def _held(wanted: dict[str, Any], got: dict[str, Any], where: str) -> Iterator[str]:
@@ -110,37 +140,36 @@ def _digest(examples: Iterable[Example], pixels: Mapping[str, str | None]) -> st
     return canonical_digest(sorted((example.id, str(pixels[example.id]), example.target) for example in examples))
 
 
-def deciding(judge: Judge, examples: Sequence[Example]) -> set[str]:
-    """Ids of the items that may carry a verdict (open answers never do); all of them where none may."""
-    closed = {example.id for example in examples if judge.module.decides(judge.task, judge.labels, example)}
-    return closed or {example.id for example in examples}
-
-
-def _examples(config: Config, run: RunDir) -> list[tuple[str, Any]]:
-    parts = run.parts(config.data.folds)
-    return [(part.name, example) for part in parts for example in dataset.read_split(part.split("test"))]
+def _examples(config: Config, run: RunDir, split: str) -> list[tuple[str, Example]]:
+    """Fold and example of a split, in the order of the files."""
+    files = [(part.name, part.split(split)) for part in run.parts(config.data.folds)]
+    return [(name, example) for name, file in files if file.is_file() for example in dataset.read_split(file)]
 
 
 def _scored(
-    name: str, rows: list[Row], judge: Judge, examples: dict[str, Any], pixels: dict[str, str | None]
+    file: str,
+    split: str,
+    rows: Sequence[Row],
+    reader: tasks.Reader,
+    examples: Sequence[Example],
+    pixels: Mapping[str, str | None],
 ) -> Iterator[str]:
     """Rows that are of another item, whose answer is not what the parser reads, or whose outcome does not follow."""
-    if [row["id"] for row in rows] != list(examples):
-        yield f"{name}.predictions.jsonl: its ids are not those of the test split, in order"
+    if [row["id"] for row in rows] != [example.id for example in examples]:
+        yield f"{file}: its ids are not those of the {split} split, in order"
         return
-    for row in rows:
-        example = examples[row["id"]]
-        of_test = {"gold": example.target, "question": example.question, "group": example.group}
-        of_test |= {"image_sha256": pixels.get(row["id"]) or row["image_sha256"]}  # null: `prepare` did not decode it
-        other = [key for key, value in of_test.items() if row[key] != value]
+    for row, example in zip(rows, examples, strict=True):
+        of_split = {"gold": example.target, "question": example.question, "group": example.group}
+        of_split |= {"image_sha256": pixels.get(row["id"]) or row["image_sha256"]}  # null: `prepare` did not decode it
+        other = [key for key, value in of_split.items() if row[key] != value]
         for key in other:
-            yield f"{name}.predictions.jsonl {row['id']}: {key} is {row[key]!r}, in the test {of_test[key]!r}"
+            yield f"{file} {row['id']}: {key} is {row[key]!r}, in the {split} {of_split[key]!r}"
         if not other and row["outcome"] not in FINAL:
-            answer = judge.parse(row["text"], example)
-            outcome = judge.outcome(row["text"], answer, example)
+            answer = reader.answer(row["text"], example)
+            outcome = reader.outcome(row["text"], answer, example.target)
             for key, own in (("answer", answer), ("outcome", outcome)):
                 if row[key] != own:
-                    yield f"{name}.predictions.jsonl {row['id']}: {key} is {row[key]!r}, its text gives {own!r}"
+                    yield f"{file} {row['id']}: {key} is {row[key]!r}, its text gives {own!r}"
 
 
 def _compared(wanted: Any, got: Any, where: str) -> Iterator[str]:

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from finetune import named
 from finetune.config import TaskConfig
-from finetune.recompute import formulas
+from finetune.recompute import formulas, tasks
 from finetune.recompute.rows import FAILED, Row, Setting, acted, counts, decisive, difference, right
 
 Tree = dict[str, Any]
@@ -100,23 +99,19 @@ def metrics(rows: Sequence[Row], setting: Setting) -> Tree:
 
 
 def _of_task(rows: Sequence[Row], setting: Setting) -> Tree:
-    """Metrics of open answers are the task's own functions: here they are only applied again."""
-    module: Any = named.load("task", setting.task)
-    if "METRICS" not in vars(module) or not rows:
-        return {}
-    said = [row["answer"] if row["outcome"] not in FAILED else None for row in rows]
-    scores = module.metrics([row["gold"] for row in rows], said, [row["group"] for row in rows])
-    return {name: {"value": score.value, "low": score.low, "high": score.high} for name, score in scores.items()}
+    """Metrics of open answers; none where there is none."""
+    return tasks.metrics(setting.task, *_columns(rows)) if rows else {}
 
 
 def extras(rows: Sequence[Row], task: TaskConfig) -> Tree:
-    """What the task shows beside the metrics of classes, by its own functions, which are only applied again."""
-    module: Any = named.load("task", task.kind)
-    if "extras" not in vars(module):
-        return {}
+    """What the task shows beside the metrics of classes, over all items."""
+    return tasks.extras(task, *_columns(rows))
+
+
+def _columns(rows: Sequence[Row]) -> tuple[list[str], list[str | None], list[str]]:
+    """Gold, answer (None where it failed) and group of each row."""
     said = [row["answer"] if row["outcome"] not in FAILED else None for row in rows]
-    scores = module.extras(task, [row["gold"] for row in rows], said, [row["group"] for row in rows])
-    return {name: {"value": score.value, "low": score.low, "high": score.high} for name, score in scores.items()}
+    return [row["gold"] for row in rows], said, [row["group"] for row in rows]
 
 
 def tabulated(rows: Sequence[Row], labels: Sequence[str]) -> Any:

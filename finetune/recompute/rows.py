@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune import tiles
 from finetune.config import EvaluateConfig
 from finetune.example import Example
-from finetune.recompute import formulas
-from finetune.scoring.boxes import exact
+from finetune.recompute import boxes, formulas
 
 Row = dict[str, Any]
 FAILED = ("unparsed", "refused", "filtered", "api_error", "truncated")
@@ -61,13 +59,13 @@ def decisive(who: str, rows: Sequence[Row], setting: Setting) -> list[Row]:
 
 
 def _boxes(rows: Sequence[Row], setting: Setting) -> Row:
-    """Boxes of the tiles of an image: put together and matched by the task's own functions, here only applied again."""
+    """Boxes of the tiles of an image, put together and held against those of the whole image."""
     own = [setting.tiles[row["id"]] for row in rows]
-    whole = own[0].whole
-    told = {row["id"]: None if row["outcome"] in FAILED else row["answer"] for row in rows}
-    joined, gold = tiles.joined(told, own), whole.target if whole else ""
+    gold, size = next((example.whole.target, example.whole.size) for example in own if example.whole)
+    told = [None if row["outcome"] in FAILED else row["answer"] for row in rows]
+    joined = boxes.joined(told, [example.images[0].tile or () for example in own], size)
     failed = [row["outcome"] for row in rows if row["outcome"] in FAILED]
-    right = not failed and exact(gold, joined)
+    right = not failed and boxes.exact(gold, joined)
     outcome = "correct" if right else "wrong"
     if "api_error" in failed or len(failed) == len(rows):
         outcome = "api_error" if "api_error" in failed else failed[0]

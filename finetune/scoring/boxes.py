@@ -24,7 +24,8 @@ Array = NDArray[np.float64]
 
 def iou(first: Sequence[Placed], second: Sequence[Placed]) -> Array:
     """Intersection over union of every pair, `[first, second]`; 0 where labels differ."""
-    a, b = (np.array([box.box for box in side], float).reshape(-1, 4) for side in (first, second))
+    # In hundredths, the last digit of the canonical text, areas are whole numbers: exactly half is half.
+    a, b = (np.rint(np.array([box.box for box in side], float).reshape(-1, 4) * 100) for side in (first, second))
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.clip(high - low, 0, None).prod(-1)
     areas = [(side[:, 2:] - side[:, :2]).prod(-1) for side in (a, b)]

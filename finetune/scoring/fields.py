@@ -1,14 +1,17 @@
 """JSON fields: each field of the gold object is right, wrong or missing; a field that nobody asked for counts too."""
 
 import json
-import math
+import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from finetune.example import Score
 from finetune.scoring.ratio import mean, ratio
 from finetune.scoring.text import normalise
 from finetune.stats.proportions import clustered_wilson
+
+_SPELT = re.compile(r"(?![-+]?0\d)[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 def same(gold: Any, answer: Any) -> bool:
@@ -28,21 +31,20 @@ def same(gold: Any, answer: Any) -> bool:
     return isinstance(gold, str) and isinstance(answer, str) and normalise(gold) == normalise(answer)
 
 
-def _number(value: Any) -> float | None:
-    """Numbers, and texts that spell one without a leading zero: `007` is a code."""
-    if isinstance(value, int | float):
-        return float(value)
-    plain = value.strip() if isinstance(value, str) else ""
-    lead = plain.lstrip("-")[:2]
-    try:
-        number = float(plain) if plain and not (lead[:1] == "0" and lead[1:].isdigit()) else math.nan
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+def _number(value: Any) -> Decimal | None:
+    """Numbers, and texts that spell one without a leading zero (`007` is a code), to the last digit of a long one."""
+    plain = str(value).strip() if isinstance(value, int | float | str) else ""
+    if isinstance(value, int | float) or _SPELT.fullmatch(plain):
+        number = Decimal(plain)
+        return number if number.is_finite() else None
+    return None
 
 
 def metrics(golds: Sequence[str], answers: Sequence[str | None], groups: Sequence[str]) -> dict[str, Score]:
-    """Share of gold fields that are exact, share of whole objects, and F1 over fields (invented ones count against)."""
+    """Share of gold fields that are exact, share of whole objects, and F1 over fields (invented ones count against).
+
+    No answer is wrong, whatever the gold object.
+    """
     wanted = [json.loads(gold) for gold in golds]
     said = [json.loads(answer) if answer is not None else {} for answer in answers]
     hits = [sum(name in a and same(g[name], a[name]) for name in g) for g, a in zip(wanted, said, strict=True)]
@@ -51,7 +53,9 @@ def metrics(golds: Sequence[str], answers: Sequence[str | None], groups: Sequenc
         "field_f1": ratio(
             [2 * hit for hit in hits], [len(g) + len(a) for g, a in zip(wanted, said, strict=True)], groups
         ),
-        "whole_object": clustered_wilson([same(g, a) for g, a in zip(wanted, said, strict=True)], groups),
+        "whole_object": clustered_wilson(
+            [answer is not None and same(g, a) for g, a, answer in zip(wanted, said, answers, strict=True)], groups
+        ),
     }
 
 

@@ -12,8 +12,9 @@ from finetune.stats.proportions import clustered_wilson
 _NUMBER = re.compile(
     r"(?<![\w.,])(?P<sign>[-+\u2212]?)(?P<digits>\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
     r"(?P<exponent>[eE][-+]?\d+)?(?![\d])(?:\s|-(?=[^\W\d_]))*"
-    r"(?P<unit>%|\u00b0[CF]?|\"|(?:[^\W\d_]+(?:\s?/\s?[^\W\d_]+|\^?[23](?!\d)|[\u00b2\u00b3])?))?(?P<closed>[^\S\n]*(?:[.,;:!?)\n]|\Z))?"
+    r"(?P<unit>%|\u00b0[CF]?|\"|(?:[^\W\d_]+(?:\s?/\s?[^\W\d_]+|\^?[23](?!\d)|[\u00b2\u00b3])?))?(?P<closed>(?=[^\S\n]*(?:[.,;:!?)\n]|\Z)))?"
 )
+_GROUPED = re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?!,?\d)")
 _SCALES = {
     "length": {"nm": 1e-9, "um": 1e-6, "\u00b5m": 1e-6, "\u03bcm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3}
     | {"in": 0.0254, "ft": 0.3048},
@@ -79,13 +80,13 @@ class Tolerance:
 def read(text: str, unit: str = "") -> float | None:
     """The single number of a text, in `unit`; None where there is none, several, or a unit that does not convert.
 
-    Thousands are grouped by commas, the decimal mark is a point: `1,5` is neither and is no number. A number without a
-    unit is taken to be in `unit`; where one is declared, a word after a number is a unit unless it is known to be none,
-    and one that nobody knows makes the number unreadable. A bound (`> 5`, `at least 5`) and a number that is denied
-    (`not 5`) are no values.
+    Thousands are grouped by commas, the decimal mark is a point: `1,5` and `1234,567` are neither, so no number. A
+    number without a unit is taken to be in `unit`; where one is declared, a word after a number is a unit unless it is
+    known to be none, and one that nobody knows makes the number unreadable. A bound (`> 5`, `at least 5`) and a number
+    that is denied (`not 5`) are no values.
     """
     found = {_value(match, unit) for match in _NUMBER.finditer(text)}
-    if re.search(r"\d,\d{1,2}(?!\d)", text) or len(found) != 1:
+    if re.search(r"\d,\d", _GROUPED.sub(" ", text)) or len(found) != 1:
         return None
     return found.pop()
 
