@@ -52,9 +52,13 @@ def closed(labels: Sequence[str], answers: Rows) -> dict[str, list[Prediction]]:
 
 
 def extras(task: TaskConfig, rows: Sequence[Prediction]) -> dict[str, Json]:
-    """Metrics of a task that stand beside those of classes: distances of ordered labels, open answers."""
+    """Metrics of a task that stand beside those of classes: distances of ordered labels, open answers.
+
+    A reply that never arrived (`api_error`) is missing and no mistake, as in the other metrics.
+    """
     module: Any = named.load("task", task.kind)
-    if "extras" not in vars(module):
+    rows = [row for row in rows if row.outcome != "api_error"]
+    if "extras" not in vars(module) or not rows:
         return {}
     golds, answers, groups = [row.gold for row in rows], [counted(row) for row in rows], [row.group for row in rows]
     return {name: asdict(score) for name, score in module.extras(task, golds, answers, groups).items()}

@@ -104,8 +104,9 @@ def _of_task(rows: Sequence[Row], setting: Setting) -> Tree:
 
 
 def extras(rows: Sequence[Row], task: TaskConfig) -> Tree:
-    """What the task shows beside the metrics of classes, over all items."""
-    return tasks.extras(task, *_columns(rows))
+    """What the task shows beside the metrics of classes, over all items whose reply arrived."""
+    known = [row for row in rows if row["outcome"] != "api_error"]
+    return tasks.extras(task, *_columns(known)) if known else {}
 
 
 def _columns(rows: Sequence[Row]) -> tuple[list[str], list[str | None], list[str]]:

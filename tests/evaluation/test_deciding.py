@@ -44,6 +44,18 @@ def test_open_answers_are_shown_beside_it():
     assert found["token_f1"]["value"] == pytest.approx(2 / 3)
 
 
+def test_a_reply_that_never_arrived_is_missing_there_and_no_mistake():
+    task = config_of("task.kind=answer").task
+    rows = said(["yes", None, "yes"])
+    lost = [dataclasses.replace(row, outcome="api_error") if row.answer is None else row for row in rows]
+    assert deciding.extras(task, rows)["token_f1"]["value"] == 0
+    assert deciding.extras(task, lost) == {}
+    free = [dataclasses.replace(row, gold="left lung", answer="left lung") for row in lost[:1]]
+    assert deciding.extras(task, [*lost, *free])["token_f1"]["value"] == 1
+    nothing = [dataclasses.replace(row, outcome="api_error") for row in rows]
+    assert deciding.extras(task, nothing) == {}
+
+
 def test_a_margin_without_anything_that_decides_is_refused():
     config = config_of("task.kind=describe", "evaluate.decision.margin=0.05")
     with pytest.raises(ConfigError, match=r"no question of this test can carry a verdict \(task\.kind=describe\)"):
