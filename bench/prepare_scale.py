@@ -2,8 +2,9 @@
 
 Makes a Parquet table and JPEG images in a temporary folder, runs the stage alone, and prints the largest memory of this
 process and all its workers together, the time to the first example, and CPU seconds. In mode `full` plain Pillow
-`load()` and the full decode of each file are measured first, in turn, in this process, and the shares of plain `load()`
-that decode and stage reach per second of CPU are printed. A second start on the finished run times the check that
+`load()`, the full decode of each file, the copy of its pixels out of Pillow and their digest, copy included, are
+measured first, in turn, in this process, and the shares of plain `load()` that decode and stage reach per second of CPU
+are printed. A second start on the finished run times the check that
 nothing changed.
 """
 
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -92,20 +94,22 @@ def plain(file: Path) -> None:
         image.load()
 
 
-def full(file: Path) -> None:
+def full(file: Path) -> Image.Image:
     """The full decode of one image: path judged, header checked, upright, RGB."""
-    pixels.load(file.parent, ImageRef(file.name))
+    return pixels.load(file.parent, ImageRef(file.name))
 
 
 def decoding(root: Path) -> list[float]:
-    """CPU seconds of `plain` and of `full` over every image, one after the other on each; of each the least counts."""
-    files, ways = sorted(root.glob("*.jpg")), (plain, full)
-    least = np.full((len(ways), len(files)), np.inf)
+    """CPU seconds of `plain`, `full`, copy and digest over every image, in turn on each; of each the least counts."""
+    files = sorted(root.glob("*.jpg"))
+    least = np.full((4, len(files)), np.inf)
     for _ in range(REPEATS):
         for index, file in enumerate(files):
-            for way, decode in enumerate(ways):
+            image = full(file)
+            ways = partial(plain, file), partial(full, file), image.tobytes, partial(pixels.fingerprint, image)
+            for way, work in enumerate(ways):
                 start = time.process_time()
-                decode(file)
+                work()
                 least[way, index] = min(least[way, index], time.process_time() - start)
     return [float(seconds) for seconds in least.sum(axis=1)]
 
@@ -125,7 +129,7 @@ def measure(root: Path, mode: str, rows: int, images: int, workers: int) -> None
     start = time.perf_counter()
     next(dataset.examples(config, root))
     print(f"first example after {time.perf_counter() - start:.2f} s of wall clock")
-    alone, decoded = decoding(root) if mode == "full" else (0.0, 0.0)
+    alone, decoded, copied, digested = decoding(root) if mode == "full" else [0.0] * 4
     watch = Watch()
     start, used = time.perf_counter(), cpu()
     prepare.run(config, run)
@@ -137,6 +141,8 @@ def measure(root: Path, mode: str, rows: int, images: int, workers: int) -> None
     if mode == "full":
         print(f"plain load() of {images:,} images: {alone:.2f} s of CPU, {alone / images * 1000:.2f} ms each")
         print(f"full decode: {decoded / images * 1000:.2f} ms each: {alone / decoded:.0%} of plain load() per core")
+        copy, both = (seconds / images * 1000 for seconds in (copied, digested))
+        print(f"digest of the pixels: {both:.2f} ms each, of which copying them out of Pillow takes {copy:.2f} ms")
         print(f"prepare takes {used / images * 1000:.2f} ms each: {alone / used:.0%} of plain load() per core")
     for word in ("first", "second"):
         used = time.process_time()
