@@ -3,6 +3,7 @@
 import re
 
 from finetune import crosscheck_evaluation, crosscheck_launch, named
+from finetune import family as families
 from finetune.config import AUGMENTS, STAGES, Config, SplitConfig
 from finetune.parsing.assertions import ambiguous
 
@@ -24,7 +25,7 @@ def problems(config: Config) -> list[str]:
 
 def _name_problems(config: Config) -> list[str]:
     found = [
-        f"{where}: {named.unknown(seam, got, named.names(seam))}"
+        f"{where}: {(seam == 'family' and families.REFUSED.get(got)) or named.unknown(seam, got, named.names(seam))}"
         for where, seam, got in (
             ("data.adapter", "adapter", config.data.adapter),
             ("task.kind", "task", config.task.kind),

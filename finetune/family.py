@@ -71,7 +71,8 @@ class Family:
         tower_types: values of `vision_config.model_type`, where families share a `model_type`.
         predecessors: `architectures` of checkpoints with code of their own, for which this family is what can be used.
         auto_class: the transformers class that loads the model.
-        render: (processor, turns, answer or None) -> prompt, or prompt with answer; for families without a template.
+        render: (processor, turns, answer or None) -> prompt, or prompt with answer; for families without a template,
+            or with one that writes a prompt otherwise once it is answered.
         process: (processor, prompts, texts, images, options) -> batch, where calling the processor on the whole texts
             would not do.
         required_inputs: inputs without which the model would silently compute something else where there are images.
@@ -79,8 +80,9 @@ class Family:
         repeated_inputs: inputs `[batch, ...]` that the model wants again with every token of an answer.
         prepare: (model), once after loading: what the architecture needs to keep its promises.
         experts: names, within a component, of bare 3-D parameters that hold experts; LoRA on `all` reaches them.
-        linear_skip: names, within a component, of linear layers that LoRA leaves alone (routers).
+        linear_skip: last parts of the names of linear layers that LoRA leaves alone (routers).
         unused: prefixes of what no image reaches (an audio encoder): nothing in it is adapted.
+        eager: sections of the model's config whose part has no fused attention and is not loaded with one.
         feature_inputs: names of what `get_image_features` takes beside `vision_inputs` and what the language model
             needs too (an image grid), so that it stays in a batch whose pixels were replaced by features.
         features: how the model takes features computed before, in `mm_encoder_outputs["image"]`: `list` and `tensor`
@@ -121,6 +123,7 @@ class Family:
     experts: tuple[str, ...] = ()
     linear_skip: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    eager: tuple[str, ...] = ()
     feature_inputs: tuple[str, ...] = ()
     features: Literal["list", "tensor", "hidden"] | None = None
     deepstack: bool = False
@@ -138,12 +141,23 @@ class Family:
         }
 
 
+REFUSED = {
+    "florence2": "Florence-2 is not supported: an encoder reads image and task token, and a decoder of its own writes "
+    "the answer, with no chat template and no text without an image, while training and scoring here go on behind a "
+    "prompt. What can be used in its place: model.family=paligemma (model=paligemma2_3b), which writes boxes as "
+    "location tokens too, or model=smolvlm_256m, which is as small.",
+}
+"""`model_type` that is asked for and will not be served -> why, and what to take instead."""
+
+
 def load(name: str) -> Family:
     """Reads the family of that name.
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: there is no such file, or it will not be served.
     """
+    if name in REFUSED:
+        raise ConfigError(f"model.family: {REFUSED[name]}")
     family: Family = named.load("family", name).FAMILY
     return family
 

@@ -18,7 +18,7 @@ def four_bit_config(family: Family, dtype: torch.dtype) -> "BitsAndBytesConfig":
     """NF4 for the language model alone.
 
     The skip list holds full dotted prefixes, since shorter ones match nothing, and names the head, since a list of ours
-    replaces the library's default that keeps it.
+    replaces the library's default that keeps it. Routers stay too: rounded, they would send tokens to other experts.
     """
     from transformers import BitsAndBytesConfig
 
@@ -26,7 +26,7 @@ def four_bit_config(family: Family, dtype: torch.dtype) -> "BitsAndBytesConfig":
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=[*family.vision_tower, *family.projector, *family.head],
+        llm_int8_skip_modules=[*family.vision_tower, *family.projector, *family.head, *family.linear_skip],
     )
 
 

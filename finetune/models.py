@@ -156,7 +156,8 @@ def known_warnings() -> Iterator[None]:
 def _load_model(folder: Path, family: Family, device: torch.device, dtype: torch.dtype, nf4: bool) -> Any:
     import transformers
 
-    options: Json = {"dtype": dtype, "attn_implementation": "sdpa", "device_map": {"": str(device)}}
+    attention = {"": "sdpa"} | dict.fromkeys(family.eager, "eager") if family.eager else "sdpa"
+    options: Json = {"dtype": dtype, "attn_implementation": attention, "device_map": {"": str(device)}}
     if nf4:
         _require((("bitsandbytes", "bitsandbytes"),), "method.quantise=nf4")
         options["quantization_config"] = four_bit_config(family, dtype)

@@ -70,12 +70,14 @@ def processor_digest(folder: Path, pixels: Json) -> str:
 
 
 def verify(folder: Path, family: Family) -> None:
-    """Refuses code in a checkpoint, and another architecture than the config states.
+    """Refuses code in a checkpoint, an architecture that is not served, and another than the config states.
 
     Raises:
         ConfigError: says what the checkpoint is and which family would fit.
     """
     told = read_json(folder / "config.json")
+    if told.get("model_type") in families.REFUSED:
+        raise ConfigError(f"{folder}/config.json: {families.REFUSED[told['model_type']]}")
     successor = families.succeeding(told.get("architectures") or [])
     if successor is not None:
         raise ConfigError(

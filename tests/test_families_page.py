@@ -36,6 +36,9 @@ def test_a_page_without_marks_is_not_touched(tmp_path):
 def test_sizes_by_hand():
     # 7 billion weights of 2 bytes are 14e9 bytes, of 0.6 bytes 4.2e9; a GiB is 1073741824
     assert page._sizes(7.0) == ["13.0 GiB", "3.9 GiB"]
+    # 2.8 of 5.1 billion kept: 5.6e9 bytes and 2.3 x 0.6 = 1.38e9 are 6.98e9
+    assert page._sizes(5.1, 2.8) == ["9.5 GiB", "6.5 GiB"]
+    assert "| `gemma4` | 9.5 GiB | 6.5 GiB |" in page.page()
 
 
 def test_gaps_are_told_with_their_reason():

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,8 @@ import pytest
 import torch
 from training import micro
 
+from finetune import compose, models, weights
 from finetune import family as families
-from finetune import models, weights
 from finetune.config import Config, HardwareConfig, MethodConfig, ModelConfig, TrainConfig
 from finetune.errors import ConfigError, IntegrityError, ResourceError
 from finetune.four_bit import check_four_bit, four_bit_modules
@@ -208,6 +209,23 @@ def test_weights_with_code_of_their_own_name_what_can_be_used(copied, architectu
     change(copied / "config.json", architectures=[architecture], auto_map={"AutoModel": "modeling_x.X"})
     with pytest.raises(ConfigError, match=rf"{architecture}, which brings its own code.*: model.family={family} with"):
         models.load(config(copied))
+
+
+FLORENCE = r"Florence-2 is not supported: .* a decoder of its own .* in its place: model.family=paligemma"
+
+
+@pytest.mark.parametrize("code", [{}, {"auto_map": {"AutoModel": "modeling_florence2.X"}}])
+def test_weights_of_florence_name_what_can_be_used(copied, code):
+    """Both as they were published, with code, and in the library's own format."""
+    change(copied / "config.json", model_type="florence2", architectures=["Florence2ForConditionalGeneration"], **code)
+    with pytest.raises(ConfigError, match=rf"config\.json: {FLORENCE}"):
+        models.load(config(copied))
+
+
+def test_what_is_offered_instead_exists():
+    for reason in families.REFUSED.values():
+        assert all(families.load(name) for name in re.findall(r"model\.family=(\w+)", reason))
+        assert set(re.findall(r"model=(\w+)", reason)) <= set(compose.groups()["model"])
 
 
 def test_families_that_share_a_model_type_are_told_apart_by_their_tower(copied):

@@ -51,8 +51,8 @@ def _models() -> str:
     for name, file in groups()["model"].items():
         told, text = headline(file), file.read_text(encoding="utf-8")
         family = re.search(r"^family: (\w+)$", text, re.MULTILINE)
-        billions = re.search(r"([\d.]+) B parameters", told)
-        sizes = _sizes(float(billions[1])) if billions else ["", ""]
+        billions = re.search(r"([\d.]+) B parameters(?:, of which ([\d.]+) B)?", told)
+        sizes = _sizes(float(billions[1]), float(billions[2] or 0)) if billions else ["", ""]
         if family and families.load(family[1]).experts:
             sizes[1] = "as for LoRA: the experts stay in bf16"
         where = "in the package" if f"id: {EMBEDDED}" in text else told.rstrip(".")
@@ -61,9 +61,10 @@ def _models() -> str:
     return "\n".join(rows)
 
 
-def _sizes(billions: float) -> list[str]:
-    """GiB of the weights in bf16, and with the language model in NF4."""
-    return [f"{billions * size * 1e9 / 2**30:.1f} GiB" for size in (2.0, NF4_BYTES)]
+def _sizes(billions: float, kept: float = 0.0) -> list[str]:
+    """GiB of the weights in bf16, and with the language model in NF4, where `kept` billions of it stay in bf16."""
+    small = (billions - kept) * NF4_BYTES + kept * 2.0
+    return [f"{size * 1e9 / 2**30:.1f} GiB" for size in (billions * 2.0, small)]
 
 
 def write(file: Path) -> None:

@@ -90,8 +90,13 @@ def lora_config(model: nn.Module, family: Family, method: MethodConfig, *, tied:
 
 
 def _whole(family: Family, component: str, model: nn.Module) -> Iterator[str]:
-    """Names of the modules that make up a component; a list of modules has no forward to wrap, so its members do."""
+    """Names of the modules that make up a component; a list of modules has no forward to wrap, so its members do.
+
+    What no image reaches (an audio encoder) gets no gradient, and a copy of it would be saved for nothing.
+    """
     for name, module in roots(family, component, model):
+        if name in family.unused:
+            continue
         if isinstance(module, nn.ModuleList):
             yield from (f"{name}.{index}" for index in range(len(module)))
         else:
@@ -107,7 +112,7 @@ def _linear_layers(model: nn.Module, family: Family, component: str, target: Tar
         if isinstance(module, nn.Linear)
         and component_of(family, name) == component
         and (target == "all" or _ATTENTION.search(name))
-        and name.rpartition(".")[2] not in family.linear_skip
+        and not f".{name}".endswith(tuple(f".{skipped}" for skipped in family.linear_skip))
         and not name.startswith(family.unused or ("\0",))
     ]
     if not found:

@@ -47,6 +47,10 @@ def refused(tmp_path, capsys, monkeypatch):
         (["recipe=defects", "data.path=${oc.env:HOME}"], ["'${...}' is not expanded here"]),
         (["recipe=defects", "model.id=hf_" + "a" * 20], ["model.id: looks like a credential"]),
         (["recipe=defects", "run.file_mode=rw"], ["run.file_mode: got 'rw', expected an octal mode such as '0640'"]),
+        (
+            ["recipe=defects", "model.family=florence2"],
+            ["model.family: Florence-2 is not supported: an encoder", "a decoder of its own", "paligemma"],
+        ),
         (["data.path=x", "data.adapter=tabel"], ["unknown adapter 'tabel'. Did you mean 'table'?"]),
         (["data.path=x", "data.split.test=0.6", "data.split.val=0.4"], ["val + test = 1 leaves nothing to train on"]),
         (["data.path=x", "task.labels=[Good,good]"], ["holds a label twice (case and blanks do not count)"]),

@@ -32,6 +32,7 @@ BUILDERS: dict[str, Builder] = {
         qwens.qwen3_vl,
         others.deepseek_vl,
         others.gemma3,
+        others.gemma4,
         others.internvl,
         others.llama4,
         others.mllama,

@@ -1,4 +1,4 @@
-"""Idefics2, Cohere, Gemma 4, Molmo, MiniCPM-V, PaliGemma: processors with rules of their own."""
+"""Idefics2, Cohere, Molmo, MiniCPM-V, PaliGemma: processors with rules of their own."""
 
 from typing import Any
 

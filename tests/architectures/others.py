@@ -11,6 +11,11 @@ from transformers import (
     Gemma3Config,
     Gemma3ForConditionalGeneration,
     Gemma3Processor,
+    Gemma4AudioFeatureExtractor,
+    Gemma4Config,
+    Gemma4ForConditionalGeneration,
+    Gemma4Processor,
+    Gemma4VideoProcessor,
     InternVLConfig,
     InternVLForConditionalGeneration,
     InternVLProcessor,
@@ -25,6 +30,7 @@ from transformers import (
 )
 from transformers.models.deepseek_vl.image_processing_pil_deepseek_vl import DeepseekVLImageProcessorPil
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.mllama.image_processing_pil_mllama import MllamaImageProcessorPil
 
@@ -111,6 +117,46 @@ def gemma3() -> tuple[Any, Any]:
     template = words.gemma("<start_of_image>")
     processor = Gemma3Processor(images, known, chat_template=template, image_seq_length=4)
     return Gemma3ForConditionalGeneration(config), processor
+
+
+def gemma4(**more: Any) -> tuple[Any, Any]:
+    """All that the published sizes do in one: embeddings for every layer, shared keys, an image block that sees itself.
+
+    Args:
+        more: settings of the language model that replace these.
+    """
+    attributes = {"boi_token": "<|image>", "eoi_token": "<image|>", "image_token": "<|image|>"}
+    attributes |= {"boa_token": "<|audio>", "eoa_token": "<audio|>", "audio_token": "<|audio|>"}
+    special = ["<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|video|>"]
+    known = words.tokenizer(special, pad="<pad>", bos="<bos>", eos="<eos>", adds_bos=True, attributes=attributes)
+    layers = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
+    text = {"layer_types": layers, "num_hidden_layers": 4, "num_kv_shared_layers": 2, "use_double_wide_mlp": True}
+    text |= {"sliding_window": 8, "global_head_dim": 32, "num_global_key_value_heads": 1, "attention_k_eq_v": True}
+    text |= {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": len(known)}
+    text |= {"use_bidirectional_attention": "vision", "final_logit_softcapping": 30.0}
+    patches = {"patch_size": 4, "pooling_kernel_size": 2}
+    vision = {**patches, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    vision |= {"num_key_value_heads": 2, "head_dim": 8, "position_embedding_size": 256, "use_clipped_linears": True}
+    audio = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "output_proj_dims": 16}
+    ids = {f"{name}_id": token for name, token in attributes.items() if name != "eoa_token"}
+    ids |= {"eoa_token_index": "<audio|>", "video_token_id": "<|video|>"}
+    config = Gemma4Config(
+        vision_config={**vision, "standardize": True},
+        text_config=sizes.text(known, "gemma4_text", **text | more),
+        audio_config={**audio, "subsampling_conv_channels": [8, 4]},
+        tie_word_embeddings=False,
+        **{name: known.convert_tokens_to_ids(token) for name, token in ids.items()},
+    )
+    processor = Gemma4Processor(
+        Gemma4AudioFeatureExtractor(),
+        Gemma4ImageProcessorPil(**patches, max_soft_tokens=70),
+        known,
+        Gemma4VideoProcessor(**patches, max_soft_tokens=70),
+        chat_template=words.gemma_thinking("<|image|>"),
+    )
+    model = Gemma4ForConditionalGeneration(config)
+    model.generation_config.eos_token_id = [known.convert_tokens_to_ids(token) for token in ("<eos>", "<turn|>")]
+    return model, processor
 
 
 def deepseek_vl() -> tuple[Any, Any]:

@@ -125,6 +125,18 @@ def gemma(image: str, start: str = "<start_of_turn>", end: str = "<end_of_turn>"
     )
 
 
+def gemma_thinking(image: str) -> str:
+    """Gemma 4: answers lose their thinking; the prompt of the large ones ends in an empty chain of thought."""
+    return (
+        "{{ bos_token }}{% for message in messages %}<|turn>{{ 'model' if message['role'] == 'assistant' else "
+        "message['role'] }}\n{% for part in message['content'] %}{% if part['type'] == 'image' %}"
+        + image
+        + "{% elif message['role'] == 'assistant' %}{{ part['text'].split('<channel|>')[-1] | trim }}"
+        "{% else %}{{ part['text'] | trim }}{% endif %}{% endfor %}<turn|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|turn>model\n<|channel>thought\n<channel|>{% endif %}"
+    )
+
+
 def cohere(image: str) -> str:
     """Command and Aya: turns between tokens, BOS from the template."""
     return (
