@@ -15,8 +15,8 @@ END = "<turn|>"
 def render(processor: Any, turns: Sequence[Any], answer: str | None) -> str:
     """The prompt as the template writes it, and the answer behind it.
 
-    The template is not asked for answers: some of the published ones put an empty chain of thought at the end of a
-    prompt, and leave it out of a turn that is answered.
+    The template is not asked for answers: it trims them and strips thinking, and one that ends a prompt with an empty
+    chain of thought leaves it out of a turn that is answered.
     """
     prompt: str = processor.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=True)
     return prompt if answer is None else f"{prompt}{answer}{END}\n"

@@ -126,7 +126,7 @@ def gemma(image: str, start: str = "<start_of_turn>", end: str = "<end_of_turn>"
 
 
 def gemma_thinking(image: str) -> str:
-    """Gemma 4: answers lose their thinking; the prompt of the large ones ends in an empty chain of thought."""
+    """Gemma 4: answers lose their thinking; here a prompt ends in an empty chain of thought, the harder case."""
     return (
         "{{ bos_token }}{% for message in messages %}<|turn>{{ 'model' if message['role'] == 'assistant' else "
         "message['role'] }}\n{% for part in message['content'] %}{% if part['type'] == 'image' %}"
