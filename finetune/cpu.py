@@ -27,7 +27,7 @@ def share() -> None:
 
     By default libgomp's threads wait 300,000 rounds: with one other process on the same cores, a loader worker will do,
     they wait for a thread that is not running, and a training step takes several times as long. Sleeping sooner costs
-    nothing on an idle machine (bench/spinning.py). What the user set stays.
+    little on an idle machine (bench/spinning.py). What the user set stays.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
