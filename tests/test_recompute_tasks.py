@@ -216,8 +216,8 @@ def test_tiles_are_put_together_the_same_by_either_code(answers, side):
 CLOSED = ["finetune.scoring", "finetune.stats", "finetune.evaluation", "finetune.tasks", "finetune.tiles"]
 DATA = {"finetune.config", "finetune.dataset", "finetune.example", "finetune.rundir"}
 """Settings, rows and files."""
-PARSER = {"finetune.parsing.assertions", "finetune.parsing.refusals", "finetune.named"}
-"""What reads texts, and finds the parser of a task by its name."""
+PARSER = {"finetune.parsing.assertions", "finetune.parsing.refusals", "finetune.parsing.units", "finetune.named"}
+"""What reads texts, the table of units, and what finds the parser of a task by its name."""
 
 
 def imported(source):

@@ -6,38 +6,10 @@ from collections.abc import Iterator
 from itertools import takewhile
 
 from finetune.parsing.assertions import clause, denied
+from finetune.parsing.units import NAMES, NO_UNITS, SCALES
 
 SIGNS = "+-\u2212"
 """Plus, and two ways to write minus."""
-SIZES = {
-    "nm um \u00b5m \u03bcm mm cm m km in ft": (1e-9, 1e-6, 1e-6, 1e-6, 1e-3, 1e-2, 1.0, 1e3, 0.0254, 0.3048),
-    "mg g kg": (1e-6, 1e-3, 1.0),
-    "ml l": (1e-3, 1.0),
-    "ms s min h": (1e-3, 1.0, 60.0, 3600.0),
-}
-"""Units that convert into each other, and what each is of the base unit."""
-NAMES = {
-    "\u00b5m": "micrometre micrometres micrometer micrometers micron microns",
-    "mm": "millimetre millimetres millimeter millimeters",
-    "cm": "centimetre centimetres centimeter centimeters",
-    "m": "metre metres meter meters",
-    "in": 'inch inches "',
-    "ft": "foot feet",
-    "mg": "milligram milligrams",
-    "g": "gram grams",
-    "kg": "kilogram kilograms",
-    "ml": "millilitre millilitres milliliter milliliters",
-    "l": "litre litres liter liters",
-    "s": "sec second seconds",
-    "min": "minute minutes",
-    "h": "hr hrs hour hours",
-    "%": "percent",
-    "px": "pixel pixels",
-}
-NO_UNITS = (
-    "wide long high tall deep thick across apart away total overall approximately about at on and or but to of by with"
-    " for from as is are was which that so since because within near along between per each"
-)
 COMPARED = "more less fewer greater larger smaller higher lower bigger longer shorter wider"
 BOUNDS = "over under above below beyond within"
 PAIRS = ("at least", "at most", "up to", "minimum of", "maximum of")
@@ -141,13 +113,12 @@ def _over(rest: str) -> str | None:
 
 def _converted(value: float, named: str, rest: str, unit: str) -> float | None:
     """A value with the unit that stands behind it, in the declared one; None where it does not convert."""
-    full = next((short for short, names in NAMES.items() if named.casefold() in names.split()), named)
-    if not unit or full in ("", unit) or full.casefold() in NO_UNITS.split():
+    full = NAMES.get(named.casefold(), named)
+    if not unit or full in ("", unit) or full.casefold() in NO_UNITS:
         return value
     if named.casefold() == "in" and not _closes(rest):  # 3 in total
         return None
-    for names, sizes in SIZES.items():
-        known = dict(zip(names.split(), sizes, strict=True))
+    for known in SCALES:
         if full in known and unit in known:
             return value * known[full] / known[unit]
     return None

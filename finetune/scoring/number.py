@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from finetune.example import Score
 from finetune.parsing.assertions import clause, denied
+from finetune.parsing.units import NAMES, NO_UNITS, SCALES
 from finetune.stats.proportions import clustered_wilson
 
 _NUMBER = re.compile(
@@ -15,40 +16,6 @@ _NUMBER = re.compile(
     r"(?P<unit>%|\u00b0[CF]?|\"|(?:[^\W\d_]+(?:\s?/\s?[^\W\d_]+|\^?[23](?!\d)|[\u00b2\u00b3])?))?(?P<closed>(?=[^\S\n]*(?:[.,;:!?)\n]|\Z)))?"
 )
 _GROUPED = re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?!,?\d)")
-_SCALES = {
-    "length": {"nm": 1e-9, "um": 1e-6, "\u00b5m": 1e-6, "\u03bcm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3}
-    | {"in": 0.0254, "ft": 0.3048},
-    "mass": {"mg": 1e-6, "g": 1e-3, "kg": 1.0},
-    "volume": {"ml": 1e-3, "l": 1.0},
-    "time": {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0},
-}
-_WORDS = {
-    name: unit
-    for unit, names in {
-        "%": "percent",
-        "px": "pixel pixels",
-        "\u00b5m": "micrometre micrometres micrometer micrometers micron microns",
-        "mm": "millimetre millimetres millimeter millimeters",
-        "cm": "centimetre centimetres centimeter centimeters",
-        "m": "metre metres meter meters",
-        "in": 'inch inches "',
-        "ft": "foot feet",
-        "mg": "milligram milligrams",
-        "g": "gram grams",
-        "kg": "kilogram kilograms",
-        "ml": "millilitre millilitres milliliter milliliters",
-        "l": "litre litres liter liters",
-        "s": "sec second seconds",
-        "min": "minute minutes",
-        "h": "hr hrs hour hours",
-    }.items()
-    for name in names.split()
-}
-_NO_UNIT = re.compile(
-    r"wide|long|high|tall|deep|thick|across|apart|away|total|overall|approximately|about|at|on|and|or|but|to|of|by|with"
-    r"|for|from|as|is|are|was|which|that|so|since|because|within|near|along|between|per|each"
-)
-"""Words after a number that are no unit of it."""
 _BOUND = re.compile(
     r"(?:[<>\u2264\u2265]=?|\b(?:(?:more|less|fewer|greater|larger|smaller|higher|lower|bigger|longer|shorter|wider)\s+than"
     r"|at\s+(?:least|most)|up\s+to|over|under|above|below|exceed\w*|beyond|within|minimum\s+of|maximum\s+of)"
@@ -97,12 +64,12 @@ def _value(match: re.Match[str], unit: str) -> float | None:
     if not math.isfinite(value) or _BOUND.search(clause(text, at)) or denied(text, at):
         return None
     value *= -1.0 if match["sign"] in ("-", "\u2212") else 1.0
-    named = _WORDS.get((match["unit"] or "").casefold(), match["unit"] or "")
-    if not unit or not named or named == unit or _NO_UNIT.fullmatch(named.casefold()):
+    named = NAMES.get((match["unit"] or "").casefold(), match["unit"] or "")
+    if not unit or not named or named == unit or named.casefold() in NO_UNITS:
         return value
     if match["unit"].casefold() == "in" and match["closed"] is None:  # 3 in total
         return None
-    for scale in _SCALES.values():
+    for scale in SCALES:
         if unit in scale and named in scale:
             return value * scale[named] / scale[unit]
     return None
