@@ -37,7 +37,8 @@ class Fitted:
         supervised: texts that the loss sees of the first examples.
         share: of the tokens that they are.
         pixels_a_token: side in source pixels of what one image token stands for, of the coarsest picture counted;
-            tokens that carry no features (marks around images, tiles and rows) do not count.
+            tokens that carry no features (marks around images, tiles and rows) do not count. None where one
+            token stands for the whole image, whose rows come in through cross-attention.
         table: component -> what of it trains.
         step_s: seconds of one optimiser step, measured.
         steps: of the whole training.
@@ -49,7 +50,7 @@ class Fitted:
     counted: int
     supervised: tuple[str, ...]
     share: float
-    pixels_a_token: float
+    pixels_a_token: float | None
     table: dict[str, Json]
     step_s: float
     steps: int
@@ -96,8 +97,9 @@ def fit(config: Config, found: Prepared, measured: Measured, problems: Problems)
         steps=_steps(config, len(train)),
         pixels_a_token=_pixels_a_token(encoder, shapes),
     )
-    if measured.defects and measured.defects[0] < fitted.pixels_a_token:
-        problems.warnings.append(_too_small(measured.defects, fitted.pixels_a_token))
+    cell = fitted.pixels_a_token
+    if measured.defects and cell is not None and measured.defects[0] < cell:
+        problems.warnings.append(_too_small(measured.defects, cell))
     return fitted
 
 
@@ -116,7 +118,7 @@ def _too_small(defects: Sequence[float], cell: float) -> str:
     )
 
 
-def _pixels_a_token(encoder: Encoder, shapes: Iterable[tuple[int, int]]) -> float:
+def _pixels_a_token(encoder: Encoder, shapes: Iterable[tuple[int, int]]) -> float | None:
     """Side of the square that one feature stands for, of the coarsest (height, width).
 
     Headers give all tokens of an image, and so the few that may be the coarsest. Which of these tokens carry features
@@ -130,8 +132,10 @@ def _pixels_a_token(encoder: Encoder, shapes: Iterable[tuple[int, int]]) -> floa
     sides = []
     for height, width in coarse[-_COARSE:]:
         ids = encoder.vision(Image.new("RGB", (width, height)))["input_ids"]
-        sides.append(side((height, width), int((ids == encoder.image_id).sum())))
-    return max(sides, default=0.0)
+        features = int((ids == encoder.image_id).sum())
+        if features > 1:
+            sides.append(side((height, width), features))
+    return max(sides, default=None)
 
 
 def _step(model: Any, batch: dict[str, Any], device: Any) -> float:

@@ -48,13 +48,18 @@ def lines(checked: Checked) -> list[str]:
         told += [
             f"tokens: {low} to {high}, half under {middle}, of {fitted.limit} ({fitted.counted} examples counted)",
             f"supervised: {' | '.join(map(repr, fitted.supervised[:4]))} ({fitted.share:.1%} of the tokens)",
-            f"scale: one image token stands for a square of {fitted.pixels_a_token:.0f} px of the source",
+            *_scale(fitted),
             f"trains: {trained(fitted):,} of {parameters(fitted):,} parameters",
             fitted.memory.told(),
             f"time: {fitted.steps:,} steps of {fitted.step_s:.2f} s, measured on one batch: about {duration(fitted)}",
         ]
     told += [f"warning: {warning}" for warning in checked.problems.warnings]
     return [*told, f"next: {after(checked)}"]
+
+
+def _scale(fitted: "Fitted") -> list[str]:
+    cell = fitted.pixels_a_token
+    return [] if cell is None else [f"scale: one image token stands for a square of {cell:.0f} px of the source"]
 
 
 def after(checked: Checked) -> str:

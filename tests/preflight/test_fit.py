@@ -1,11 +1,13 @@
 """How data and model fit: what shrinking an image does to its defects is told."""
 
 import pytest
+from architectures import catalogue
 from PIL import Image
 from training import micro
 
 from finetune.config import Config, HardwareConfig, ModelConfig
 from finetune.example import Example, ImageRef, Message
+from finetune.preflight import page
 from finetune.preflight.data import Measured, Prepared
 from finetune.preflight.model import fit
 from finetune.preflight.problems import Problems
@@ -13,7 +15,11 @@ from finetune.preflight.problems import Problems
 
 def fitted(tmp_path, defects=(), sizes=((64, 64),), family="idefics3", splitting=False):
     """What a check finds out with the micro model about pictures of these sizes, and what it warns of."""
-    folder = micro.save(tmp_path / "model", family, splitting=splitting)
+    folder = tmp_path / "model"
+    if family in catalogue.BUILDERS:
+        catalogue.save(folder, family)
+    else:
+        micro.save(folder, family, splitting=splitting)
     examples = []
     for number, size in enumerate(sizes):
         Image.new("RGB", size).save(tmp_path / f"{number}.png")
@@ -67,3 +73,12 @@ def test_the_coarsest_picture_counts(tmp_path):
     """96 x 48 pixels on 4 features, more of the source in each than 64 x 64: sqrt(1,152) = 33.9."""
     found, _ = fitted(tmp_path, sizes=((64, 64), (96, 48), (32, 32)))
     assert found.pixels_a_token == pytest.approx(1152**0.5)
+
+
+@pytest.mark.parametrize("family", ["mllama", "idefics"])
+def test_one_token_for_a_whole_image_has_no_scale(tmp_path, family):
+    """Its rows come in through cross-attention: a defect of one pixel is no smaller than "what a token stands for"."""
+    found, warnings = fitted(tmp_path, (1.0,), family=family)
+    assert found.pixels_a_token is None
+    assert warnings == []
+    assert not any("scale" in line for line in page._scale(found))
