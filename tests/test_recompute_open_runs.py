@@ -113,8 +113,6 @@ def finished(root, kind):
 
 @pytest.fixture(params=CASES)
 def case(request, tmp_path, monkeypatch):
-    if request.param == "describe":
-        pytest.importorskip("rouge_score")
     return request.param, *finished(tmp_path, request.param)
 
 

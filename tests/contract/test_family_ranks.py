@@ -19,7 +19,7 @@ def gradients(tmp_path_factory):
     root = tmp_path_factory.mktemp("ranks")
     folders = [str(catalogue.save(root / name, name)) for name in ASKED]
     here = Path(__file__).resolve()
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     done = subprocess.run(
         [*launch, str(here.with_name("two_ranks.py")), str(root / "found.json"), *folders],
         env=os.environ | {"PYTHONPATH": f"{here.parents[1]}:{here.parents[2]}", "OMP_NUM_THREADS": "1"},

@@ -1,6 +1,5 @@
 """Gemma 4 beyond the contract: its sizes differ in parts, and its prompts in how they end."""
 
-import importlib.util
 from dataclasses import replace
 from importlib import resources
 
@@ -111,7 +110,6 @@ def test_experts_and_their_router_are_left_alone(load, quantise):
 TEMPLATES = ["", "_v2", "_v3", "_v4", "_v5"]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="the published templates come with TRL")
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_published_templates_write_what_is_trained(load, template):
     """They trim an answer and take thinking out of it; written behind the prompt instead, it is the same text."""
