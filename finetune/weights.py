@@ -76,8 +76,8 @@ def verify(folder: Path, family: Family) -> None:
         ConfigError: says what the checkpoint is and which family would fit.
     """
     told = read_json(folder / "config.json")
-    if told.get("model_type") in families.REFUSED:
-        raise ConfigError(f"{folder}/config.json: {families.REFUSED[told['model_type']]}")
+    if refused := families.REFUSED.get(str(told.get("model_type"))):
+        raise ConfigError(f"{folder}/config.json: {refused}")
     successor = families.succeeding(told.get("architectures") or [])
     if successor is not None:
         raise ConfigError(
