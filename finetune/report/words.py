@@ -191,9 +191,7 @@ def alike(metrics: Json) -> list[str]:
         if name == "majority" or sum(map(any, table["rows"])) < 2 or len(said) != 1 or said[0] is None:
             continue
         called = f"The {WHO[name]}" if name in WHO else who(name)
-        told.append(
-            f"{called} answered \u201c{said[0]}\u201d to all {sum(given):,} images: it tells none from another."
-        )
+        told.append(f"{called} answered \u201c{said[0]}\u201d to all {sum(given):,} images and so tells none apart.")
     return told
 
 

@@ -83,7 +83,7 @@ def confusion(*rows):
     [
         (
             confusion([0, 3, 0], [0, 4, 0]),
-            ["The tuned model answered \u201cb\u201d to all 7 images: it tells none from another."],
+            ["The tuned model answered \u201cb\u201d to all 7 images and so tells none apart."],
         ),
         (confusion([1, 2, 0], [0, 4, 0]), []),
         (confusion([0, 3, 0], [0, 4, 1]), []),  # it was silent once
@@ -99,4 +99,4 @@ def test_one_answer_to_everything_is_said(tuned, said):
 
 def test_a_rival_goes_by_its_own_name():
     said = words.alike({"gpt-4o": confusion([2, 0, 0], [1, 0, 0])})
-    assert said == ["gpt-4o answered \u201ca\u201d to all 3 images: it tells none from another."]
+    assert said == ["gpt-4o answered \u201ca\u201d to all 3 images and so tells none apart."]
