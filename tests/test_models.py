@@ -63,6 +63,9 @@ def test_another_architecture_names_the_family_that_fits(copied):
     change(copied / "config.json", model_type="bert")
     with pytest.raises(ConfigError, match=r"serves idefics3, but .* says model_type 'bert': no family file serves it"):
         models.load(config(copied))
+    change(copied / "config.json", model_type=["florence2"])
+    with pytest.raises(ConfigError, match=r"says model_type \['florence2'\]: no family file serves it"):
+        models.load(config(copied))
 
 
 @pytest.mark.parametrize("name", ["config.json", "processor_config.json", "tokenizer_config.json"])

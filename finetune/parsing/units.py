@@ -34,8 +34,8 @@ SCALES = (
 )
 """Units that convert into each other -> how much each is of their base unit."""
 _OTHER_WORDS = """
-wide long high tall deep thick across apart away total overall approximately about at on and or but to of by with for from
-as is are was which that so since because within near along between per each
+wide long high tall deep thick across apart away total overall approximately about at on and or but to of by with for
+from as is are was which that so since because within near along between per each
 """
 NO_UNITS = frozenset(_OTHER_WORDS.split())
 """Words after a number that are no unit of it."""
