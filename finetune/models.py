@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
 from finetune import cpu, named, weights
 from finetune import family as families
@@ -167,12 +168,28 @@ def _load_model(folder: Path, family: Family, device: torch.device, dtype: torch
     )
     model.requires_grad_(False)
     model.eval()
+    _lay_out(model, family)
     if family.prepare is not None:
         family.prepare(model)
     if nf4:
         check_four_bit(model, family)
         keep_layout(model)
     return model
+
+
+def _lay_out(model: nn.Module, family: Family) -> None:
+    """Puts the patches of the vision tower one behind the other in memory; the values are the same.
+
+    A convolution of SigLIP and its like leaves them column by column, and every layer behind it copies them again.
+    """
+    for _, tower in families.roots(family, "vision_tower", model):
+        for name, module in tower.named_modules():
+            if name.rpartition(".")[2] == "embeddings":
+                module.register_forward_hook(_in_rows)
+
+
+def _in_rows(_module: nn.Module, _args: Any, output: Any) -> Any:
+    return output.contiguous() if isinstance(output, Tensor) else output
 
 
 def _load_processor(folder: Path, family: Family, pixels: Json) -> Any:

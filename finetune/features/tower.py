@@ -15,7 +15,7 @@ from transformers.utils.generic import ModelOutput
 from finetune import pixels
 from finetune.encoding import Encoder
 from finetune.errors import IntegrityError
-from finetune.family import component_of
+from finetune.family import component_of, roots
 from finetune.models import Loaded
 from finetune.rundir import canonical_digest
 
@@ -55,6 +55,9 @@ class Tower:
         wrapped = loaded.model
         self.base: Any = wrapped.get_base_model() if isinstance(wrapped, PeftModel) else wrapped
         self.loaded, self.encoder, self.family, self.autocast = loaded, encoder, loaded.family, autocast
+        seen = (root for component in SEEN for _, root in roots(self.family, component, self.base))
+        parts = (self.base, self.base.base_model, *(module for root in seen for module in root.modules()))
+        self._parts = [vars(module) for module in parts]
 
     def scope(self) -> str:
         """Digest of everything but the image that features depend on: weights, processor, precision, libraries.
@@ -93,7 +96,7 @@ class Tower:
         taken = (*self.family.vision_inputs, *self.family.feature_inputs)
         inputs = {name: value for name, value in self.encoder.vision(image).items() if name in taken}
         device = self.loaded.device
-        with torch.no_grad(), _evaluating(self.base), self._precision():
+        with torch.no_grad(), _evaluating(self._parts), self._precision():
             found = self.base.base_model.get_image_features(
                 **{name: value.to(device) for name, value in inputs.items()}, return_dict=True
             )
@@ -149,13 +152,13 @@ def _rows(value: Any) -> Tensor:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Leaves dropout out for a moment."""
-    if not model.training:
-        yield
-        return
-    # Not `eval()`: nn.Module looks each name up in three places before it sets it, milliseconds an image.
-    training = [vars(module) for module in model.modules() if module.training]
+def _evaluating(modules: Sequence[dict[str, Any]]) -> Iterator[None]:
+    """Leaves dropout out for a moment.
+
+    Args:
+        modules: `vars` of each: `nn.Module` looks a name up in three places before it sets it, milliseconds an image.
+    """
+    training = [held for held in modules if held["training"]]
     for held in training:
         held["training"] = False
     try:

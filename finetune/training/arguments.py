@@ -125,7 +125,7 @@ def training_arguments(
     settings: dict[str, Any] = {
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.05,
-        "optim": "adamw_torch",
+        "optim": "adamw_torch_fused",
         **train.trainer,
         "output_dir": output_dir,
         "num_train_epochs": train.epochs,

@@ -77,7 +77,7 @@ def estimate(
     """
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     trained = sum(parameter.numel() for _, parameter in lora.trainable(model))
-    each = STATE_BYTES.get(str(trainer.get("optim", "adamw_torch")), 8)
+    each = STATE_BYTES.get(str(trainer.get("optim", "adamw_torch_fused")), 8)
     checkpointing = bool(trainer.get("activation_checkpointing"))
     gc.collect()
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):

@@ -129,6 +129,12 @@ class AnswerTrainer(ResumingTrainer):
         finally:
             self.journal.close()
 
+    def create_accelerator_and_postprocess(self) -> None:
+        """One process wraps no model: accelerate need not import DeepSpeed, half a second, to look for a wrapper."""
+        super().create_accelerator_and_postprocess()  # type: ignore[no-untyped-call]
+        if ranks.world() == 1:
+            self.accelerator.unwrap_model = lambda model, *_, **__: model
+
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Batches in the order of our sampler; no global random number is drawn for it."""
         return DataLoader(
