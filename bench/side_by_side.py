@@ -59,16 +59,16 @@ class Measured:
         seconds: of each whole command.
         cpu_s: processor time of the last of them, which other work on the machine changes little.
         peak_mib: largest resident size of the process and its children.
-        first_s: from loaded weights to the end of the first step, where it is known.
-        rate: samples a second after the first step.
+        first_s: of each, from loaded weights to the end of the first step, where it is known.
+        rates: of each, samples a second after the first step.
         losses: of the first run, step by step.
     """
 
     seconds: list[float] = field(default_factory=list)
     cpu_s: float = 0.0
     peak_mib: float = 0.0
-    first_s: float | None = None
-    rate: float | None = None
+    first_s: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 
 
@@ -169,7 +169,8 @@ def run(line: Line, args: argparse.Namespace, measured: Measured) -> None:
     measured.peak_mib = max(measured.peak_mib, usage.ru_maxrss / 1024)
     seen = jobs.reading(line, out, began)
     measured.losses = measured.losses or seen.losses
-    measured.first_s, measured.rate = seen.first_s, seen.rate
+    measured.first_s += [] if seen.first_s is None else [seen.first_s]
+    measured.rates += [] if seen.rate is None else [seen.rate]
 
 
 def table(found: dict[Line, Measured], images: int) -> str:
@@ -185,11 +186,12 @@ def table(found: dict[Line, Measured], images: int) -> str:
             for mine, other in found.items()
             if other.seconds and mine.tool == "ours" and (mine.part, mine.epochs) == (line.part, line.epochs)
         ]
+        rate, first = (statistics.median(values or [0]) for values in (measured.rates, measured.first_s))
         ratio = f"{seconds / rivals[0]:.2f} x" if rivals and line.tool in ("trl", "swift") else ""
         rows.append(
             f"| {line.part} {line.precision} | {line.tool} | {line.epochs} | {seconds:.1f} (n={len(measured.seconds)}) "
-            f"| {measured.cpu_s:.0f} | {images * line.epochs / seconds:.2f} | {measured.rate or 0:.2f} "
-            f"| {measured.first_s or 0:.1f} | {measured.peak_mib:.0f} | {ratio} |"
+            f"| {measured.cpu_s:.0f} | {images * line.epochs / seconds:.2f} | {rate:.2f} "
+            f"| {first:.1f} | {measured.peak_mib:.0f} | {ratio} |"
         )
     for mine, own in found.items():
         for other, theirs in found.items():

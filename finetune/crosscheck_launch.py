@@ -74,6 +74,6 @@ def _shared(config: Config, total: int) -> list[str]:
         found.append("train.feature_cache=on: all ranks enter a divided tower together; use auto, or hardware=zero2")
     if method.quantise != "none" and config.hardware.deepspeed.startswith("zero3"):
         found.append("method.quantise: 4-bit weights cannot be divided among ranks; use hardware=zero2")
-    if not str(config.train.trainer.get("optim", "adamw_torch")).startswith("adamw_torch"):
+    if not str(config.train.trainer.get("optim", "adamw_torch_fused")).startswith("adamw_torch"):
         found.append("train.trainer.optim: under hardware.deepspeed it is adamw_torch, whose state can be divided")
     return found

@@ -57,8 +57,11 @@ class FeatureCache:
             batch: the model's inputs, on the CPU, with pixels or already without.
             images: of each row.
         """
+        return self.fed(batch, [self.of(image) for own in images for image in own])
+
+    def fed(self, batch: dict[str, Any], rows: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
+        """As `feed`, with what `of` gave for each image."""
         kept = self.without_pixels(batch)
-        rows = [self.of(image) for own in images for image in own]
         return kept | {"mm_encoder_outputs": self.tower.fed(batch["input_ids"], rows)} if rows else kept
 
 

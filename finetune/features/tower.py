@@ -131,7 +131,7 @@ class Tower:
         return {"image": Features(pooler_output=together, deepstack_features=deep or None)}
 
     def _moved(self, rows: Sequence[Tensor]) -> list[Tensor]:
-        return [row.to(self.loaded.device) for row in rows]
+        return [row.to(self.loaded.device, copy=True) for row in rows]  # what a model does to them stays with it
 
     def _precision(self) -> Any:
         return torch.autocast(self.loaded.device.type, self.autocast, enabled=self.autocast is not None)

@@ -1,6 +1,5 @@
 """Examples to batches: decode once, augment by a generator of the sample's own, encode."""
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from finetune.encoding import IGNORED, Encoder
 from finetune.errors import DataError
 from finetune.example import Example, ImageRef
 from finetune.training.augment import augment, generator
+from finetune.training.kept import Kept
 from finetune.training.loss import Batch
 
 CACHE_BYTES = 2**30
@@ -23,7 +23,6 @@ CACHE_BYTES = 2**30
 
 GREY_SIDE = 64
 """Pixels of the picture that only keeps a rank in step."""
-
 
 TEXT_BYTES = 2**28
 """Encoded texts kept in memory where pixels are not needed; the rest is encoded again each epoch."""
@@ -40,8 +39,8 @@ class Pictures:
 
     def __init__(self, encoder: Encoder, root: Path, cache_bytes: int = CACHE_BYTES) -> None:
         """Starts empty."""
-        self.encoder, self.root, self.left = encoder, root, cache_bytes
-        self._kept: OrderedDict[str, list[Image.Image]] = OrderedDict()
+        self.encoder, self.root = encoder, root
+        self._kept: Kept[list[Image.Image]] = Kept(cache_bytes, _bytes)
 
     def __call__(self, example: Example) -> list[Image.Image]:
         """The images of one example, in order.
@@ -49,19 +48,19 @@ class Pictures:
         Raises:
             DataError: one cannot be decoded; names example and path.
         """
-        if example.id in self._kept:
-            return self._kept[example.id]
+        return self._kept.get(example.id, lambda: self._decoded(example))
+
+    def _decoded(self, example: Example) -> list[Image.Image]:
         try:
             images = [pixels.load(self.root, ref) for ref in example.images]
         except DataError as error:
             raise DataError(f"example {example.id!r} ({example.row or 'no row'}): {error}") from error
         shrink, processor = self.encoder.family.shrink, self.encoder.processor
-        images = [shrink(processor, image) for image in images]
-        size = sum(3 * image.width * image.height for image in images)
-        if size <= self.left:
-            self.left -= size
-            self._kept[example.id] = images
-        return images
+        return [shrink(processor, image) for image in images]
+
+
+def _bytes(images: Sequence[Image.Image]) -> int:
+    return sum(3 * image.width * image.height for image in images)
 
 
 class Item(NamedTuple):
@@ -128,8 +127,9 @@ class Collator:
         self.weights = weights or {}
         self.encoder, self.pictures = encoder, pictures
         self.augmentation, self.seed, self.pixels, self.seeing = augmentation, seed, pixels, seeing
-        self._texts: dict[str, dict[str, Tensor]] = {}
-        self._left = TEXT_BYTES
+        self._texts: Kept[dict[str, Tensor]] = Kept(
+            TEXT_BYTES, lambda text: sum(value.nbytes for value in text.values())
+        )
 
     def __call__(self, items: Sequence[Item]) -> Batch:
         """Encodes items, right padded."""
@@ -158,13 +158,9 @@ class Collator:
         return self.encoder.supervised([*examples, blank], [*images, [grey]])
 
     def _text(self, example: Example) -> dict[str, Tensor]:
-        """One encoded example without its pixels, kept while memory allows."""
-        if example.id in self._texts:
-            return self._texts[example.id]
+        """One example without its pixels."""
+        return self._texts.get(example.id, lambda: self._encoded(example))
+
+    def _encoded(self, example: Example) -> dict[str, Tensor]:
         encoded = self.encoder.supervised([example], [self.pictures(example)])
-        found = {name: value for name, value in encoded.items() if name not in self.encoder.family.vision_inputs}
-        size = sum(value.nbytes for value in found.values())
-        if size <= self._left:
-            self._left -= size
-            self._texts[example.id] = found
-        return found
+        return {name: value for name, value in encoded.items() if name not in self.encoder.family.vision_inputs}

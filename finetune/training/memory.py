@@ -81,9 +81,8 @@ def estimate(
     checkpointing = bool(trainer.get("activation_checkpointing"))
     gc.collect()
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        pass_bytes(model, longest, device, checkpointing)  # the first one loads kernels, which are no activations
-        held = _forget_peak(device) - weights if device.type == "cpu" else 0
         taken = pass_bytes(model, longest, device, checkpointing)
+    held = _forget_peak(device) - weights if device.type == "cpu" else 0
     states, gradients, parameters = shards
     return Estimate(
         weights=weights / parameters / MIB,
@@ -97,7 +96,8 @@ def estimate(
 def pass_bytes(model: nn.Module, batch: Batch, device: torch.device, checkpointing: bool) -> int:
     """Memory that one pass forward and backward takes beside weights and gradients, at its peak.
 
-    Model, gradients, modes and random generators are left as they were found.
+    What stays when it is over is not of it: kernels that it loaded. Model, gradients, modes and random generators are
+    left as they were found.
     """
     inputs = {name: value.to(device) for name, value in batch.items() if isinstance(value, torch.Tensor)}
     states, training = checkpoints.generator_states(), model.training
@@ -108,15 +108,16 @@ def pass_bytes(model: nn.Module, batch: Batch, device: torch.device, checkpointi
     try:
         before = _forget_peak(device)
         answer_loss(model, inputs, count_labels([inputs])).backward()
-        taken = int(peak_mib(device) * MIB) - before
+        peak = int(peak_mib(device) * MIB)
         grads = (parameter.grad for _, parameter in lora.trainable(model) if parameter.grad is not None)
-        return max(0, taken - sum(grad.numel() * grad.element_size() for grad in grads))
+        peak -= sum(grad.numel() * grad.element_size() for grad in grads)
     finally:
         model.zero_grad(set_to_none=True)
         model.train(training)
         if checkpointing:
             named.activation_checkpointing_disable()
         checkpoints.restore_generators(states)
+    return max(0, peak - max(before, _forget_peak(device)))
 
 
 def _forget_peak(device: torch.device) -> int:

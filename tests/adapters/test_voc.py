@@ -120,6 +120,10 @@ def test_what_has_no_partner(tmp_path):
         (thing(corners=("1", "two", "3", "4")), "ymin of object 1 is 'two', expected a number."),
         (thing(corners=("1", "2", "nan", "4")), "box 1 (dent) [0, 1, nan, 4] is not made of finite numbers."),
         (thing(corners=("1", "2", "1e999", "4")), "box 1 (dent) [0, 1, inf, 4] is not made of finite numbers."),
+        (
+            thing(corners=(0, 2, 3, 4)),
+            "object 1 has an edge at 0, where no pixel is with data.options.first_pixel=1; if",
+        ),
         (thing(corners=(3, 2, 2, 4)), "box 1 (dent) [2, 1, 2, 4] has no area; expected x1 < x2 and y1 < y2."),
         (thing(corners=(1, 2, 22, 4)), "box 1 (dent) [0, 1, 22, 4] lies outside the image of 20 x 10 pixels."),
         (

@@ -122,6 +122,18 @@ def test_more_rows_than_places_are_refused(loaded, encoder, mixed):
         tower.fed(live["input_ids"], [tower(image) for image in images[:2]])
 
 
+def test_a_model_that_writes_into_its_features_changes_nothing_that_is_kept(loaded, encoder):
+    tower = Tower(loaded, encoder)
+    kept = tower(micro.picture(0))
+    ids = encoder.prompts([micro.example(0)], [[micro.picture(0)]])["input_ids"]
+    before = kept["rows"].clone()
+    found = tower.fed(ids, [kept])["image"]
+    values = found.last_hidden_state if found.pooler_output is None else found.pooler_output
+    for value in values if isinstance(values, list) else [values]:
+        value.zero_()
+    assert torch.equal(kept["rows"], before)
+
+
 def test_large_images_are_kept_as_the_processor_sees_them(loaded, encoder):
     tower = Tower(loaded, encoder)
     large = micro.picture(0, (300, 200))

@@ -10,7 +10,7 @@ from training import micro, micro_run
 from finetune import opening
 from finetune.config import TargetsConfig
 from finetune.errors import InterruptedRun
-from finetune.features import tower
+from finetune.features import store, tower
 from finetune.rundir import RunDir
 from finetune.stages import train as stage
 from finetune.training import sft
@@ -89,6 +89,19 @@ def test_stopped_and_continued_is_uninterrupted_bit_for_bit(model, tmp_path, mon
     assert run.status()["resumed_from_step"] == 5
     assert micro_run.digests(run.train / "adapter") == micro_run.digests(whole.train / "adapter")
     assert micro_run.without_times(run) == micro_run.without_times(whole)
+
+
+def test_what_was_read_once_is_read_from_memory(model, tmp_path, monkeypatch):
+    run, read = micro_run.prepare(tmp_path / "run", train=6, val=0), []
+    original = store.Store.read
+    monkeypatch.setattr(store.Store, "read", lambda own, key: read.append(key) or original(own, key))
+    stage.run(frozen(model, epochs=3.0), run)
+    assert len(set(read)) == 6
+    assert len(read) == 6 + 1  # the longest is read for the estimate of memory, too
+    read.clear()
+    monkeypatch.setattr(sft, "FEATURE_BYTES", 0)
+    stage.run(frozen(model, epochs=3.0), micro_run.prepare(tmp_path / "full", train=6, val=0))
+    assert len(read) == 3 * 6 + 1
 
 
 def test_what_is_kept_decides_nothing_about_the_result(model, tmp_path):
