@@ -110,8 +110,8 @@ def _boxes_of(root: Path, relative: str, file: str, options: Options) -> tuple[B
         first = float(options.first_pixel)
         if first and 0 in corners:
             raise DataError(
-                f"object {number} has an edge at 0, where no pixel is with data.options.first_pixel=1; if the tool that "
-                "wrote it counts from 0, say data.options.first_pixel=0."
+                f"object {number} has an edge at 0, where no pixel is with data.options.first_pixel=1; if the tool "
+                "that wrote it counts from 0, say data.options.first_pixel=0."
             )
         boxes.append(Box(corners[0] - first, corners[1] - first, corners[2], corners[3], name))
     header = pixels.header(root, image(relative, options))
