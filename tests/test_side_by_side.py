@@ -27,8 +27,8 @@ def bench(monkeypatch):
 def test_the_ratio_is_of_the_medians_of_whole_commands(bench):
     ours, trl = bench.Line("smolvlm", "ours", 3), bench.Line("smolvlm", "trl", 3)
     found = {
-        ours: bench.Measured([50.0, 54.0], 90.0, 2000.0, 2.5, 2.0, [1.0, 0.5]),
-        trl: bench.Measured([104.0, 156.0], 200.0, 2840.0, 9.0, 0.6, [1.0, 0.50002]),
+        ours: bench.Measured([50.0, 54.0], 90.0, 2000.0, [2.0, 3.0], [1.5, 2.5], [1.0, 0.5]),
+        trl: bench.Measured([104.0, 156.0], 200.0, 2840.0, [8.0, 10.0], [0.5, 0.7], [1.0, 0.50002]),
         bench.Line("smolvlm", "trl", 10): bench.Measured(),
     }
     heads, _, mine, theirs, _, gap = bench.table(found, 24).splitlines()

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 from finetune.config import Config
 from finetune.encoding import Encoder
 from finetune.errors import ConfigError
+from finetune.example import Example
 from finetune.features.store import GB, Store
 from finetune.features.tower import Tower, adapted
+from finetune.kept import Kept
 from finetune.models import Loaded, precision
 from finetune.rundir import RunDir
 
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 
 FOLDER = "FINETUNE_CACHE"
 """Environment variable that names the folder for everything that may be computed again."""
+
+
+MEMORY_BYTES = 2**28
+"""Features of examples kept in memory beside the disk; the rest is read again each epoch."""
 
 
 class FeatureCache:
@@ -35,6 +42,7 @@ class FeatureCache:
     def __init__(self, tower: Tower, store: Store) -> None:
         """Looks at nothing yet."""
         self.tower, self.store = tower, store
+        self._memory: Kept[list[dict[str, Tensor]]] = Kept(MEMORY_BYTES, _size)
 
     def of(self, image: "Image") -> dict[str, Tensor]:
         """Features of one image, the same whatever batch it is in and whether they were kept."""
@@ -57,12 +65,25 @@ class FeatureCache:
             batch: the model's inputs, on the CPU, with pixels or already without.
             images: of each row.
         """
-        return self.fed(batch, [self.of(image) for own in images for image in own])
+        return self._fed(batch, [self.of(image) for own in images for image in own])
 
-    def fed(self, batch: dict[str, Any], rows: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
-        """As `feed`, with what `of` gave for each image."""
+    def shown(
+        self, batch: dict[str, Any], examples: Sequence[Example], pictures: Callable[[Example], Sequence["Image"]]
+    ) -> dict[str, Any]:
+        """As `feed`, by examples that come again each epoch: while there is room their features stay in memory."""
+        own = (self._memory.get(one.id, partial(self._each, pictures, one)) for one in examples)
+        return self._fed(batch, [row for rows in own for row in rows])
+
+    def _each(self, pictures: Callable[[Example], Sequence["Image"]], example: Example) -> list[dict[str, Tensor]]:
+        return [self.of(image) for image in pictures(example)]
+
+    def _fed(self, batch: dict[str, Any], rows: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
         kept = self.without_pixels(batch)
         return kept | {"mm_encoder_outputs": self.tower.fed(batch["input_ids"], rows)} if rows else kept
+
+
+def _size(rows: Sequence[dict[str, Tensor]]) -> int:
+    return sum(value.nbytes for row in rows for value in row.values())
 
 
 def opened(

@@ -14,8 +14,8 @@ from finetune import pixels
 from finetune.encoding import IGNORED, Encoder
 from finetune.errors import DataError
 from finetune.example import Example, ImageRef
+from finetune.kept import Kept
 from finetune.training.augment import augment, generator
-from finetune.training.kept import Kept
 from finetune.training.loss import Batch
 
 CACHE_BYTES = 2**30

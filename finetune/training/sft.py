@@ -17,7 +17,6 @@ from transformers import PrinterCallback, TrainingArguments
 
 from finetune.config import TrainConfig
 from finetune.errors import DataError
-from finetune.example import Example
 from finetune.features.cache import FeatureCache
 from finetune.models import Loaded, record
 from finetune.rundir import Json, RunDir
@@ -26,7 +25,6 @@ from finetune.training.checkpoints import State
 from finetune.training.collator import Collator, Examples
 from finetune.training.interruption import Interruption, ignore_in_worker
 from finetune.training.journal import Journal
-from finetune.training.kept import Kept
 from finetune.training.loss import Batch, answer_loss, count_labels
 from finetune.training.memory import peak_mib
 from finetune.training.resuming import ResumingTrainer
@@ -38,9 +36,6 @@ from finetune.training.validation import Validator, Verdict
 
 if TYPE_CHECKING:
     from peft import PeftModel
-
-FEATURE_BYTES = 2**28
-"""Features kept in memory beside the disk; the rest is read again each epoch."""
 
 
 class AnswerTrainer(ResumingTrainer):
@@ -100,9 +95,6 @@ class AnswerTrainer(ResumingTrainer):
             classes=[example.target for example in examples.examples] if train.balance else None,
             lengths=lengths,
         )
-        self._seen: Kept[list[dict[str, Tensor]]] = Kept(
-            FEATURE_BYTES, lambda rows: sum(value.nbytes for row in rows for value in row.values())
-        )
         self._ids: list[str] = []
         self._resumed: State | None = None
         self._last = 0.0
@@ -158,17 +150,10 @@ class AnswerTrainer(ResumingTrainer):
         found: list[Batch] = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
         self._ids = [name for batch in found for name in batch.pop("ids")]
         if self.features is not None:
-            rows = [[row for example in batch.pop("shown") for row in self._rows(example)] for batch in found]
-            found = [self.features.fed(batch, own) for batch, own in zip(found, rows, strict=True)]
+            found = [self.features.shown(batch, batch.pop("shown"), self.pictures) for batch in found]
         tokens = torch.tensor(float(count_labels(found)), device=device)
         mean: Tensor = self.accelerator.reduce(tokens, reduction="mean")
         return found, mean
-
-    def _rows(self, example: Example) -> list[dict[str, Tensor]]:
-        """Features of the images of an example."""
-        assert self.features is not None, "batches without pixels come with features"
-        of = self.features.of
-        return self._seen.get(example.id, lambda: [of(image) for image in self.pictures(example)])
 
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None

@@ -10,7 +10,7 @@ from training import micro, micro_run
 from finetune import opening
 from finetune.config import TargetsConfig
 from finetune.errors import InterruptedRun
-from finetune.features import store, tower
+from finetune.features import cache, store, tower
 from finetune.rundir import RunDir
 from finetune.stages import train as stage
 from finetune.training import sft
@@ -51,9 +51,9 @@ def adapter(run):
 
 def test_with_and_without_it_is_one_adapter_and_the_second_run_looks_at_nothing(model, tmp_path, looked_at, capsys):
     runs = {}
-    for name, cache in (("off", "off"), ("on", "auto"), ("again", "on")):
+    for name, way in (("off", "off"), ("on", "auto"), ("again", "on")):
         runs[name] = micro_run.prepare(tmp_path / name)
-        stage.run(frozen(model, feature_cache=cache), runs[name])
+        stage.run(frozen(model, feature_cache=way), runs[name])
         if name == "on":
             assert len(looked_at) == len(set(looked_at)) == 14  # 10 examples and 4 of validation, once in three epochs
     assert len(looked_at) == 14
@@ -99,7 +99,7 @@ def test_what_was_read_once_is_read_from_memory(model, tmp_path, monkeypatch):
     assert len(set(read)) == 6
     assert len(read) == 6 + 1  # the longest is read for the estimate of memory, too
     read.clear()
-    monkeypatch.setattr(sft, "FEATURE_BYTES", 0)
+    monkeypatch.setattr(cache, "MEMORY_BYTES", 0)
     stage.run(frozen(model, epochs=3.0), micro_run.prepare(tmp_path / "full", train=6, val=0))
     assert len(read) == 3 * 6 + 1
 

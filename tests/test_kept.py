@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune.training.kept import Kept
+from finetune.kept import Kept
 
 
 def test_what_fits_is_made_once_and_what_does_not_each_time():
