@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 FOLDER = "FINETUNE_CACHE"
 """Environment variable that names the folder for everything that may be computed again."""
 
-
 MEMORY_BYTES = 2**28
 """Features of examples kept in memory beside the disk; the rest is read again each epoch."""
 
