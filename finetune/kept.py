@@ -19,6 +19,10 @@ class Kept(Generic[T]):
         self.room, self.size = room, size
         self._values: dict[str, T] = {}
 
+    def __contains__(self, name: str) -> bool:
+        """Whether a value is kept under a name."""
+        return name in self._values
+
     def get(self, name: str, make: Callable[[], T]) -> T:
         """The value of a name, made where it is not kept."""
         if name in self._values:

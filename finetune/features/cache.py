@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,16 +42,33 @@ class FeatureCache:
         """Looks at nothing yet."""
         self.tower, self.store = tower, store
         self._memory: Kept[list[dict[str, Tensor]]] = Kept(MEMORY_BYTES, _size)
+        self._met: dict[str, list[dict[str, Tensor]]] = {}
 
-    def of(self, image: "Image") -> dict[str, Tensor]:
-        """Features of one image, the same whatever batch it is in and whether they were kept."""
+    def of(self, image: "Image", processed: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Features of one image, the same whatever batch it is in and whether they were kept.
+
+        Args:
+            image: any.
+            processed: what the processor made of it, where that is known already.
+        """
         shrunk = self.tower.shrunk(image)
         key = self.tower.key(shrunk)
         found = self.store.read(key)
         if found is None:
-            found = self.tower(shrunk)
+            found = self.tower(shrunk, processed)
             self.store.write(key, found)
         return found
+
+    def meet(self, example: Example, images: Sequence["Image"], processed: Mapping[str, Tensor]) -> None:
+        """Looks at an example that is to be shown next, while its pixels are there: they are not processed again.
+
+        Args:
+            example: one that `shown` will be asked for.
+            images: of it; of several, each is processed alone when it is shown, since together they may be padded.
+            processed: the model's inputs for this example alone.
+        """
+        if len(images) == 1 and example.id not in self._memory:
+            self._met[example.id] = [self.of(images[0], processed)]
 
     def without_pixels(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The inputs that the language model needs beside the features."""
@@ -70,11 +87,11 @@ class FeatureCache:
         self, batch: dict[str, Any], examples: Sequence[Example], pictures: Callable[[Example], Sequence["Image"]]
     ) -> dict[str, Any]:
         """As `feed`, by examples that come again each epoch: while there is room their features stay in memory."""
-        own = (self._memory.get(one.id, partial(self._each, pictures, one)) for one in examples)
+        own = [self._memory.get(one.id, partial(self._each, pictures, one)) for one in examples]
         return self._fed(batch, [row for rows in own for row in rows])
 
     def _each(self, pictures: Callable[[Example], Sequence["Image"]], example: Example) -> list[dict[str, Tensor]]:
-        return [self.of(image) for image in pictures(example)]
+        return self._met.pop(example.id, None) or [self.of(image) for image in pictures(example)]
 
     def _fed(self, batch: dict[str, Any], rows: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
         kept = self.without_pixels(batch)

@@ -87,14 +87,19 @@ class Tower:
         """The image as the processor's first resize leaves it, which makes no difference to what the tower sees."""
         return self.family.shrink(self.encoder.processor, image)
 
-    def __call__(self, image: "Image") -> dict[str, Tensor]:
+    def __call__(self, image: "Image", processed: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Features of one image, alone, so that a batch cannot change them.
+
+        Args:
+            image: any.
+            processed: what the processor made of a text with this image and no other; None = it is asked.
 
         Returns:
             `rows` `[tokens, hidden]`, and `deep.0`, `deep.1`, ... of the same form where the family has DeepStack.
         """
         taken = (*self.family.vision_inputs, *self.family.feature_inputs)
-        inputs = {name: value for name, value in self.encoder.vision(image).items() if name in taken}
+        given = self.encoder.vision(image) if processed is None else processed
+        inputs = {name: value for name, value in given.items() if name in taken}
         device = self.loaded.device
         with torch.no_grad(), _evaluating(self._parts), self._precision():
             found = self.base.base_model.get_image_features(

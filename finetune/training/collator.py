@@ -1,6 +1,6 @@
 """Examples to batches: decode once, augment by a generator of the sample's own, encode."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -110,6 +110,7 @@ class Collator:
         seeing: every batch has an image, if need be a grey one in a row without weight: where weights are divided among
             ranks, one that never enters the vision tower would leave the others waiting in it for ever.
         weights: label -> weight of its examples in the loss; others have 1.
+        meet: is told of each example that is encoded without its pixels being put into the batch: example, images, inputs.
     """
 
     def __init__(
@@ -122,9 +123,10 @@ class Collator:
         *,
         seeing: bool = False,
         weights: Mapping[str, float] | None = None,
+        meet: Callable[[Example, Sequence[Image.Image], Batch], None] | None = None,
     ) -> None:
         """Stores the arguments."""
-        self.weights = weights or {}
+        self.weights, self.meet = weights or {}, meet
         self.encoder, self.pictures = encoder, pictures
         self.augmentation, self.seed, self.pixels, self.seeing = augmentation, seed, pixels, seeing
         self._texts: Kept[dict[str, Tensor]] = Kept(
@@ -162,5 +164,8 @@ class Collator:
         return self._texts.get(example.id, lambda: self._encoded(example))
 
     def _encoded(self, example: Example) -> dict[str, Tensor]:
-        encoded = self.encoder.supervised([example], [self.pictures(example)])
+        images = self.pictures(example)
+        encoded = self.encoder.supervised([example], [images])
+        if self.meet is not None:
+            self.meet(example, images, encoded)
         return {name: value for name, value in encoded.items() if name not in self.encoder.family.vision_inputs}

@@ -23,6 +23,7 @@ from finetune.training.frozen import without_graph
 from finetune.training.interruption import Interruption
 from finetune.training.loss import last_layer_at_labels
 from finetune.training.sft import AnswerTrainer
+from finetune.training.steady import without_detours
 from finetune.training.validation import Validator
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def _collator(
         pixels=features is None,
         seeing=ranks.world() > 1 and any(example.images for example in examples),
         weights=config.train.class_weights,
+        meet=features.meet if features is not None and not config.hardware.workers else None,  # a worker has no model
     )
 
 
@@ -129,7 +131,7 @@ def _estimate(
     batch = collator([Item(longest, 0)])
     batch.pop("ids")
     if features is not None:
-        batch = features.feed(batch, [collator.pictures(example) for example in batch.pop("shown")])
+        batch = features.shown(batch, batch.pop("shown"), collator.pictures)
     size, _ = ranks.share(config.train.batch_size, config.train.accumulate, ranks.world())
     told = memory.estimate(
         model,
@@ -196,6 +198,8 @@ def _check(
 def _adapted(config: Config, run: RunDir, part: Part, loaded: Loaded) -> "PeftModel":
     """Wraps the model and writes down, and shows, what of it will train."""
     model = lora.adapt(loaded, config)
+    if ranks.world() == 1:
+        without_detours(model)
     without_graph(loaded.model, loaded.family)
     last_layer_at_labels(loaded.model, loaded.family)
     if ranks.is_main():

@@ -3,9 +3,12 @@
 In a profile of the embedded model's training they were a third of the time; of a large model's they are nothing.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 from finetune.training import lora
 
@@ -42,3 +45,45 @@ def steady(model: nn.Module, learning: Learning) -> None:
 
     own: Any = model
     own.train, own.zero_grad = train, learning.zero_grad
+
+
+def without_detours(model: nn.Module) -> None:
+    """Lets layers with LoRA multiply and add at once, where there is nothing else for them to do.
+
+    The library scales what the two small matrices give and adds it, each over the whole output and each a step to go
+    back through. Sums are rounded in another order. Layers with dropout, DoRA, 4-bit weights or weights of lower
+    precision keep the library's forward; while the adapter is off or merged, all do.
+
+    Args:
+        model: adapted, of a single process: divided weights must be asked for through their own modules.
+    """
+    from peft.tuners.lora import Linear
+
+    for layer in model.modules():
+        if type(layer) is Linear and _is_plain(layer):
+            layer.forward = _Joined(layer)  # type: ignore[method-assign]
+
+
+def _is_plain(layer: Any) -> bool:
+    [name, *others] = layer.active_adapters
+    first, second, base = layer.lora_A[name], layer.lora_B[name], layer.base_layer
+    special = others or layer.lora_variant or second.bias is not None or type(base) is not nn.Linear
+    return not special and isinstance(layer.lora_dropout[name], nn.Identity) and base.weight.dtype == first.weight.dtype
+
+
+class _Joined:
+    """The forward of a layer `W x + s B A x`, the second product added by the multiplication itself."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer, self.library = layer, layer.forward
+        [name] = layer.active_adapters
+        self.first, self.second = layer.lora_A[name].weight, layer.lora_B[name].weight
+        self.scaling: float = layer.scaling[name]
+
+    def __call__(self, hidden: Tensor, *args: Any, **named: Any) -> Tensor:
+        if args or named or self.layer.disable_adapters or self.layer.merged:
+            library: Callable[..., Tensor] = self.library
+            return library(hidden, *args, **named)
+        base, flat = self.layer.base_layer, hidden.flatten(0, -2)
+        whole, low = functional.linear(flat, base.weight, base.bias), torch.mm(flat, self.first.t())
+        return torch.addmm(whole, low, self.second.t(), alpha=self.scaling).unflatten(0, hidden.shape[:-1])
