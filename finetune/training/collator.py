@@ -110,7 +110,7 @@ class Collator:
         seeing: every batch has an image, if need be a grey one in a row without weight: where weights are divided among
             ranks, one that never enters the vision tower would leave the others waiting in it for ever.
         weights: label -> weight of its examples in the loss; others have 1.
-        meet: is told of each example that is encoded without its pixels being put into the batch: example, images, inputs.
+        meet: is told of each example whose pixels stay out of the batch, once they are made: example, images, inputs.
     """
 
     def __init__(

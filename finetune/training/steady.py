@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from finetune.training import lora
 
@@ -84,6 +83,6 @@ class _Joined:
         if args or named or self.layer.disable_adapters or self.layer.merged:
             library: Callable[..., Tensor] = self.library
             return library(hidden, *args, **named)
-        base, flat = self.layer.base_layer, hidden.flatten(0, -2)
-        whole, low = functional.linear(flat, base.weight, base.bias), torch.mm(flat, self.first.t())
+        flat = hidden.flatten(0, -2)
+        whole, low = self.layer.base_layer(flat), torch.mm(flat, self.first.t())
         return torch.addmm(whole, low, self.second.t(), alpha=self.scaling).unflatten(0, hidden.shape[:-1])

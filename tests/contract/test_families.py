@@ -127,6 +127,9 @@ def test_cached_features_give_the_same_logits(loaded, encoder):
     live, tower = logits(loaded.model, batch), Tower(loaded, encoder)
     kept = {name: value for name, value in batch.items() if name not in loaded.family.vision_inputs}
     rows = [tower(picture) for picture in pictures]
+    for example, picture, own in zip(examples, pictures, rows, strict=True):
+        again = tower(picture, encoder.supervised([example], [[picture]]))  # the processor need not be asked once more
+        assert all(torch.equal(again[name], value) for name, value in own.items())
     cached = logits(loaded.model, kept | {"mm_encoder_outputs": tower.fed(batch["input_ids"], rows)})
     torch.testing.assert_close(cached, live, rtol=1e-5, atol=1e-5)
     none = [{name: torch.zeros_like(value) for name, value in own.items()} for own in rows]

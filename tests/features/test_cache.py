@@ -11,6 +11,7 @@ from finetune.config import Config, DataConfig, HardwareConfig, MethodConfig, Mo
 from finetune.encoding import Encoder
 from finetune.errors import ConfigError
 from finetune.features import cache
+from finetune.features.tower import Tower
 from finetune.rundir import RunDir
 from finetune.training import lora
 
@@ -110,6 +111,40 @@ def test_a_second_look_computes_nothing(folder, run, monkeypatch):
     monkeypatch.setattr(type(again.tower), "__call__", None)
     assert torch.equal(again.of(micro.picture(0))["rows"], expected)
     assert (again.store.hits, again.store.written) == (1, 0)
+
+
+def test_an_example_that_was_met_is_shown_without_its_pixels(folder, run, monkeypatch):
+    found = opened(folder, run)
+    encoder, example, image = found.tower.encoder, micro.example(0), micro.picture(0)
+    expected = found.tower(image)["rows"]
+    batch = encoder.supervised([example], [[image]])
+    monkeypatch.setattr(encoder, "vision", None)  # the processor is not asked again
+    found.meet(example, [image], batch)
+    monkeypatch.setattr(found.tower, "__class__", Blind)
+    for _ in range(2):
+        shown = found.shown(batch, [example], None)
+        assert "pixel_values" not in shown
+        assert torch.equal(torch.cat(shown["mm_encoder_outputs"]["image"].pooler_output), expected)
+    found.meet(example, [image], batch)  # known: nothing is computed, and nothing waits to be shown
+    assert found._met == {}
+
+
+class Blind(Tower):
+    """A tower that computes nothing more."""
+
+    def __call__(self, *_):
+        raise AssertionError
+
+
+def test_of_several_images_each_is_processed_alone(folder, run):
+    """Together the processor may pad one to the size of the other."""
+    found = opened(folder, run)
+    example, images = micro.example(0, images=2), [micro.picture(0), micro.picture(1, (64, 40))]
+    batch = found.tower.encoder.supervised([example], [images])
+    found.meet(example, images, batch)
+    assert found.store.written == 0
+    shown = found.shown(batch, [example], lambda _: images)["mm_encoder_outputs"]["image"].pooler_output
+    assert all(torch.equal(row, found.tower(image)["rows"]) for row, image in zip(shown, images, strict=True))
 
 
 def test_a_damaged_entry_is_computed_again(folder, run, capsys):

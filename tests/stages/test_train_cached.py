@@ -1,5 +1,6 @@
 """Training on features from the cache is training on pixels: same losses, same adapter, also when it is resumed."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -9,11 +10,12 @@ from training import micro, micro_run
 
 from finetune import opening
 from finetune.config import TargetsConfig
+from finetune.encoding import Encoder
 from finetune.errors import InterruptedRun
 from finetune.features import cache, store, tower
 from finetune.rundir import RunDir
 from finetune.stages import train as stage
-from finetune.training import sft
+from finetune.training import preflight, sft
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +31,13 @@ def fresh(tmp_path, monkeypatch):
 @pytest.fixture
 def looked_at(monkeypatch):
     """Every image that the tower is run over."""
-    seen = []
+    seen, here = [], os.getpid()
     original = tower.Tower.__call__
 
-    def counting(self, image):
+    def counting(self, image, processed=None):
+        assert os.getpid() == here  # a loader worker has no business in the model
         seen.append(self.key(image))
-        return original(self, image)
+        return original(self, image, processed)
 
     monkeypatch.setattr(tower.Tower, "__call__", counting)
     return seen
@@ -97,11 +100,31 @@ def test_what_was_read_once_is_read_from_memory(model, tmp_path, monkeypatch):
     monkeypatch.setattr(store.Store, "read", lambda own, key: read.append(key) or original(own, key))
     stage.run(frozen(model, epochs=3.0), run)
     assert len(set(read)) == 6
-    assert len(read) == 6 + 1  # the longest is read for the estimate of memory, too
+    assert len(read) == 6
     read.clear()
     monkeypatch.setattr(cache, "MEMORY_BYTES", 0)
     stage.run(frozen(model, epochs=3.0), micro_run.prepare(tmp_path / "full", train=6, val=0))
     assert len(read) == 3 * 6 + 1
+
+
+def test_with_loader_workers_it_is_the_same_adapter(model, tmp_path, looked_at):
+    runs = [micro_run.prepare(tmp_path / name, train=6, val=0) for name in ("one", "none")]
+    for workers, run in zip((1, 0), runs, strict=True):
+        config = frozen(model, epochs=2.0)
+        stage.run(replace(config, hardware=replace(config.hardware, workers=workers)), run)
+    assert len(looked_at) == len(set(looked_at)) == 6
+    digests = [micro_run.digests(run.train / "adapter") for run in runs]
+    assert digests[0] == digests[1]
+
+
+def test_an_image_goes_through_the_processor_once(model, tmp_path, monkeypatch):
+    """Its text and its pixels come of one call; the longest is shown before step 1, for the estimate of memory."""
+    run, asked = micro_run.prepare(tmp_path / "run", train=6, val=0), []
+    original = Encoder._process
+    monkeypatch.setattr(Encoder, "_process", lambda own, *args: asked.append(args) or original(own, *args))
+    monkeypatch.setattr(preflight, "show_supervision", lambda *_: None)
+    stage.run(frozen(model, epochs=3.0), run)
+    assert len(asked) == 6
 
 
 def test_what_is_kept_decides_nothing_about_the_result(model, tmp_path):

@@ -54,3 +54,16 @@ def test_examples_carry_their_epoch():
 def test_a_missing_image_names_the_example(encoder, root):
     with pytest.raises(DataError, match=r"example 'e9' \(no row\): image '009_0.png' does not exist"):
         Pictures(encoder, root)(micro.example(9))
+
+
+def test_what_is_encoded_without_pixels_is_met_once_with_them(encoder, root):
+    met = []
+    collator = Collator(
+        encoder, Pictures(encoder, root), "none", seed=0, pixels=False, meet=lambda *told: met.append(told)
+    )
+    for _ in range(2):
+        batch = collator([Item(micro.example(1), 0)])
+        assert "pixel_values" not in batch
+    [(example, images, inputs)] = met
+    assert (example, images) == (micro.example(1), collator.pictures(micro.example(1)))
+    assert np.array_equal(inputs["pixel_values"], encoder.vision(images[0])["pixel_values"])

@@ -1,9 +1,15 @@
 """What a training is spared each step: modes and gradients are those that the library's own walks would leave."""
 
+import pytest
 import torch
 from torch import nn
+from training import micro
 
-from finetune.training.steady import Learning, steady
+from finetune.config import Config, MethodConfig, TargetsConfig
+from finetune.encoding import Encoder
+from finetune.training import lora
+from finetune.training.loss import answer_loss
+from finetune.training.steady import Learning, steady, without_detours
 
 
 class Counted(nn.Linear):
@@ -65,3 +71,70 @@ def test_clipping_what_learns_is_clipping_the_model():
     assert norms[0] == norms[1] > 1
     assert torch.equal(whole[2].weight.grad, twin[2].weight.grad)
     assert whole[2].weight.grad.norm() <= 1
+
+
+def adapted(loaded, **method):
+    wanted = MethodConfig(rank=2, alpha=6, targets=TargetsConfig("attention", "none", "all"), **method)
+    model = lora.adapt(loaded, Config(method=wanted)).train()
+    for name, value in lora.trainable(model):
+        if "lora_B" in name:  # as it comes, B is zero, and so is the gradient of A
+            nn.init.normal_(value, std=0.05)
+    return model
+
+
+def loss_of(model, loaded):
+    encoder = Encoder(loaded.processor, loaded.family)
+    examples, pictures = [micro.example(0), micro.example(1, "dent")], [[micro.picture(0)], [micro.picture(1)]]
+    return answer_loss(model, encoder.supervised(examples, pictures), 1)
+
+
+def learnt(model, loaded):
+    model.zero_grad()
+    loss = loss_of(model, loaded)
+    loss.backward()
+    return loss.detach(), {name: value.grad for name, value in lora.trainable(model)}
+
+
+def ways(model):
+    return {type(module.forward).__name__ for module in model.modules() if hasattr(module, "lora_A")}
+
+
+@pytest.mark.parametrize("variant", ["lora", "rslora"])
+def test_without_detours_the_same_is_learnt(loaded, variant):
+    model = adapted(loaded, variant=variant)
+    loss, gradients = learnt(model, loaded)
+    without_detours(model)
+    assert ways(model) == {"_Joined"}
+    again, same = learnt(model, loaded)
+    torch.testing.assert_close(again, loss, rtol=1e-6, atol=0)
+    for name, value in gradients.items():
+        torch.testing.assert_close(same[name], value, rtol=1e-4, atol=1e-5 * float(value.abs().max()))
+
+
+def test_without_detours_an_adapter_can_still_be_left_out_and_merged(loaded):
+    model = adapted(loaded)
+    with model.disable_adapter():
+        base = loss_of(model, loaded)
+    own = loss_of(model, loaded)
+    without_detours(model)
+    with model.disable_adapter():
+        assert torch.equal(loss_of(model, loaded), base)
+    assert abs(own - base) > 1e-3
+    model.merge_adapter()
+    torch.testing.assert_close(loss_of(model, loaded), own, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", [{"dropout": 0.1}, {"variant": "dora"}])
+def test_layers_with_more_to_do_keep_the_forward_of_the_library(loaded, method):
+    model = adapted(loaded, **method)
+    without_detours(model)
+    assert ways(model) == {"method"}
+
+
+def test_weights_of_lower_precision_keep_it_too(loaded):
+    model = adapted(loaded)
+    for module in model.modules():
+        if hasattr(module, "lora_A"):
+            module.base_layer.bfloat16()
+    without_detours(model)
+    assert ways(model) == {"method"}
