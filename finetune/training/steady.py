@@ -60,7 +60,7 @@ def without_detours(model: nn.Module) -> None:
 
     for layer in model.modules():
         if type(layer) is Linear and _is_plain(layer):
-            layer.forward = _Joined(layer)  # type: ignore[method-assign]
+            layer.forward = _Joined(layer)  # type: ignore[assignment]
 
 
 def _is_plain(layer: Any) -> bool:
@@ -85,4 +85,5 @@ class _Joined:
             return library(hidden, *args, **named)
         flat = hidden.flatten(0, -2)
         whole, low = self.layer.base_layer(flat), torch.mm(flat, self.first.t())
-        return torch.addmm(whole, low, self.second.t(), alpha=self.scaling).unflatten(0, hidden.shape[:-1])
+        joined = torch.addmm(whole, low, self.second.t(), alpha=self.scaling)
+        return joined.view(*hidden.shape[:-1], joined.shape[-1])
