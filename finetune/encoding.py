@@ -112,9 +112,9 @@ class Encoder:
         """Encodes prompts alone, left padded, for scoring and generation."""
         return self._process([self.prompt(example) for example in examples], None, images)
 
-    def vision(self, image: "Image") -> dict[str, Tensor]:
-        """What the processor makes of one image alone, beside what it makes of a bare placeholder."""
-        return self._process([self.family.image_token], None, [[image]])
+    def vision(self, image: "Image", times: int = 1) -> dict[str, Tensor]:
+        """What the processor makes of one image alone, or beside itself, and of as many bare placeholders."""
+        return self._process([self.family.image_token * times], None, [[image] * times])
 
     def joined(self, samples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Puts samples that were encoded one by one, without pixels, into one batch, right padded.
@@ -124,13 +124,15 @@ class Encoder:
         """
         widths = [sample["input_ids"].shape[1] for sample in samples]
         fill = {"input_ids": self.tokenizer.pad_token_id, "labels": IGNORED}
-        found = {}
+        found: dict[str, Tensor] = {}
         for name in dict.fromkeys(name for sample in samples for name in sample):
             values = [(sample.get(name), width) for sample, width in zip(samples, widths, strict=True)]
             if any(value is not None and value.shape == (1, width) for value, width in values):
                 found[name] = torch.cat(
                     [_padded(value, width, max(widths), fill.get(name, 0)) for value, width in values]
                 )
+            elif name in self.family.carried_inputs:
+                found[name] = _in_corners([value for value, _ in values], max(widths))
             else:
                 found[name] = torch.cat([value for value, _ in values if value is not None])
         return found
@@ -150,8 +152,12 @@ class Encoder:
         text = self.full(example)
         if self.family.rewrite is not None:
             text = self.family.rewrite(self.processor, text)
-        written = len(self._ids(text)["input_ids"]) - len(sizes)
-        return written + sum(self.family.image_tokens(self.processor, height, width) for height, width in sizes)
+        return len(self._ids(text)["input_ids"]) - len(sizes) + self.image_tokens(sizes)
+
+    def image_tokens(self, sizes: Sequence[tuple[int, int]]) -> int:
+        """Tokens that stand for the images of one sample, from their sizes (height, width)."""
+        count = self.family.among_others if len(sizes) > 1 else None
+        return sum((count or self.family.image_tokens)(self.processor, height, width) for height, width in sizes)
 
     def supervision(self, batch: dict[str, Tensor]) -> Supervision:
         """Decodes what the labels of a batch cover, and which share of its real tokens that is."""
@@ -257,6 +263,17 @@ def _padded(value: Tensor | None, width: int, wide: int, fill: int) -> Tensor:
     """`[1, tokens]` made longer on the right; zeros where a sample without images has no such row."""
     known = torch.zeros((1, width), dtype=torch.long) if value is None else value
     return functional.pad(known, (0, wide - width), value=fill)
+
+
+def _in_corners(values: Sequence[Tensor | None], wide: int) -> Tensor:
+    """`[1, tokens, ...]` of each sample as one tensor, zeros where a sample is shorter, has fewer images or none."""
+    known = [value for value in values if value is not None]
+    sizes = torch.tensor([value.shape[2:] for value in known]).amax(dim=0).tolist()
+    found = known[0].new_zeros((len(values), wide, *sizes))
+    for row, value in zip(found, values, strict=True):
+        if value is not None:
+            row[tuple(map(slice, value.shape[1:]))] = value[0]
+    return found
 
 
 def _first_label(spans: Sequence[Sequence[int]], tail: int) -> int:

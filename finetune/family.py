@@ -9,7 +9,7 @@ from finetune.errors import ConfigError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch import nn
+    from torch import Tensor, nn
 
 COMPONENTS = ("vision_tower", "projector", "language_model", "head")
 
@@ -41,6 +41,22 @@ CLAUSES = {
 
 
 @dataclass(frozen=True)
+class Door:
+    """Features that layers of their own attend to, so that an image is one token of the text.
+
+    Attributes:
+        look: (base model, the tower's inputs for one image) -> rows `[blocks, rows, hidden]`, all of them.
+        inputs: (base model, batch without pixels, rows of the images of each sample) -> what `forward` takes in the
+            place of pixels; samples may have fewer images than others, or none.
+        numbers: (config of the base model) -> how many numbers the rows of an image hold, for the size that is told.
+    """
+
+    look: "Callable[[Any, Mapping[str, Tensor]], Tensor]"
+    inputs: "Callable[[Any, Mapping[str, Tensor], Sequence[Sequence[Tensor]]], dict[str, Tensor]]"
+    numbers: Callable[[Any], int]
+
+
+@dataclass(frozen=True)
 class Family:
     """One model architecture, as data.
 
@@ -61,6 +77,8 @@ class Family:
             chat template puts after an answer, or the tokenizer's own where it puts none.
         image_tokens: (processor, height, width after EXIF rotation) -> tokens that stand in the place of `image_token`
             in the text that `rewrite` leaves.
+        among_others: as `image_tokens`, for an image that is one of several in its sample, where the architecture looks
+            at it otherwise than alone.
         soft_token: token that a feature row goes to, where that is another than `image_token`.
         rewrite: (processor, text) -> the text as the processor changes it around images, each image still one
             `image_token`.
@@ -87,8 +105,9 @@ class Family:
             needs too (an image grid), so that it stays in a batch whose pixels were replaced by features.
         features: how the model takes features computed before, in `mm_encoder_outputs["image"]`: `list` and `tensor`
             say what `pooler_output` is, rows `[tokens, hidden]` of each image or of all; `hidden` is one
-            `last_hidden_state` `[1, tokens, hidden]` in front of the projector. None where no such way is exact;
-            `no_features` says why.
+            `last_hidden_state` `[1, tokens, hidden]` in front of the projector; `apart`: by a way of the family's own,
+            `door`. None where no such way is exact; `no_features` says why.
+        door: how features that stand apart from the text are made and handed over.
         deepstack: whether rows for deeper layers (`deepstack_features`) belong to the features of an image.
         no_features: why features cannot be kept, in words that end a sentence.
         boxes: codec of `finetune.boxes` that the published weights write boxes in.
@@ -106,6 +125,7 @@ class Family:
     image_token: str
     image_tokens: Callable[[Any, int, int], int]
     end_token: str = ""
+    among_others: Callable[[Any, int, int], int] | None = None
     soft_token: str = ""
     rewrite: Callable[[Any, str], str] | None = None
     shrink: Callable[[Any, "Image"], "Image"] = _as_it_is
@@ -125,7 +145,8 @@ class Family:
     unused: tuple[str, ...] = ()
     eager: tuple[str, ...] = ()
     feature_inputs: tuple[str, ...] = ()
-    features: Literal["list", "tensor", "hidden"] | None = None
+    features: Literal["list", "tensor", "hidden", "apart"] | None = None
+    door: Door | None = None
     deepstack: bool = False
     no_features: str = "no exact way to feed them to this architecture is known here"
     boxes: Literal["json", "pixels", "thousandths", "internvl", "paligemma"] = "json"

@@ -1,9 +1,12 @@
 """Idefics: the open Flamingo; no chat template, layers between the layers attend to what a resampler sees."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from finetune.family import Family
+from finetune.family import Door, Family
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _FAKE, _IMAGE, _END = "<fake_token_around_image>", "<image>", "<end_of_utterance>"
 
@@ -48,6 +51,37 @@ def process(
     return batch
 
 
+def look(base: Any, inputs: Mapping[str, "Tensor"]) -> "Tensor":
+    """Rows of one image `[1, rows, hidden]`, behind the resampler where there is one."""
+    found: Tensor = base.model.vision_model(pixel_values=inputs["pixel_values"].flatten(0, 1)).last_hidden_state
+    return base.model.perceiver_resampler(found) if base.config.use_resampler else found
+
+
+def embeddings(base: Any, batch: Mapping[str, "Tensor"], images: Sequence[Sequence["Tensor"]]) -> dict[str, "Tensor"]:
+    """All rows one behind the other; where an image is missing, zeros, which the mask hides."""
+    import torch
+
+    most = batch["image_attention_mask"].shape[-1]
+    shape = _shape(base.config)
+    found = torch.zeros(len(images), most, *shape, dtype=base.dtype, device=base.device)
+    for place, own in zip(found, images, strict=True):
+        for index, image in enumerate(own):
+            place[index] = image[0]
+    return {"perceiver_embeddings" if base.config.use_resampler else "image_encoder_embeddings": found.flatten(0, 1)}
+
+
+def numbers(config: Any) -> int:
+    """Rows of one image, each as wide as the tower."""
+    rows, width = _shape(config)
+    return rows * width
+
+
+def _shape(config: Any) -> tuple[int, int]:
+    settings = config.vision_config
+    patches = (settings.image_size // settings.patch_size) ** 2 + 1
+    return config.perceiver_config.resampler_n_latents if config.use_resampler else patches, settings.embed_dim
+
+
 FAMILY = Family(
     name="idefics",
     model_types=("idefics",),
@@ -66,10 +100,8 @@ FAMILY = Family(
     predecessors=("FlamingoForConditionalGeneration", "OpenFlamingo"),
     required_inputs=("image_attention_mask",),
     carried_inputs=("image_attention_mask",),
-    repeated_inputs=("pixel_values",),
-    no_features="its rows enter through cross-attention, for which the cache has no door",
-    gaps={
-        "features": "an image is one token; its rows are attended to apart and stand nowhere in the text",
-        "cached": "its rows enter through cross-attention, for which the cache has no door: the tower runs each epoch",
-    },
+    repeated_inputs=("pixel_values", "perceiver_embeddings", "image_encoder_embeddings"),
+    features="apart",
+    door=Door(look, embeddings, numbers),
+    gaps={"features": "an image is one token; its rows are attended to apart and stand nowhere in the text"},
 )

@@ -1,9 +1,13 @@
 """Llama 3.2 Vision: image rows are attended to in layers of their own, and cost one token in the text."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from finetune.families._arithmetic import SQUARE
-from finetune.family import Family
+from finetune.family import Door, Family
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def image_tokens(processor: Any, height: int, width: int) -> int:
@@ -35,6 +39,49 @@ class _PassedByText:
         return found.where(sees, hidden_states)
 
 
+def look(base: Any, inputs: Mapping[str, "Tensor"]) -> "Tensor":
+    """Rows of one image `[tiles, rows, hidden]`; of unfilled tiles too, which text before it sees."""
+    found = base.model.vision_model(**inputs).last_hidden_state
+    rows: Tensor = base.model.multi_modal_projector(found)
+    return rows.reshape(-1, *rows.shape[-2:])
+
+
+def states(base: Any, batch: Mapping[str, "Tensor"], images: Sequence[Sequence["Tensor"]]) -> dict[str, "Tensor"]:
+    """All rows one behind the other; a sample with fewer images than another gets those of no image, as with pixels.
+
+    One without any passes the layers that would look at them, so that for it zeros do.
+    """
+    import torch
+
+    mask, known = batch.get("cross_attention_mask"), [rows for own in images for rows in own]
+    if mask is None or not known:
+        return {}
+    most = mask.shape[2]
+    nothing = _no_image(base, mask) if any(0 < len(own) < most for own in images) else torch.zeros_like(known[0])
+    filled = [[*own, *[nothing] * (most - len(own))] for own in images]
+    return {"cross_attention_states": torch.cat([rows for own in filled for rows in own])}
+
+
+def _no_image(base: Any, mask: "Tensor") -> "Tensor":
+    """Rows of what the processor puts where an image is missing: zeros, with one tile that counts."""
+    import torch
+
+    settings = base.config.vision_config
+    side, tiles = settings.image_size, mask.shape[3]
+    pixels = torch.zeros(1, 1, tiles, settings.num_channels, side, side, dtype=base.dtype, device=base.device)
+    kinds = torch.zeros(1, 1, dtype=torch.long, device=base.device)
+    first = torch.eye(1, tiles, dtype=torch.long, device=base.device).unsqueeze(0)
+    with torch.no_grad():
+        return look(base, {"pixel_values": pixels, "aspect_ratio_ids": kinds, "aspect_ratio_mask": first})
+
+
+def numbers(config: Any) -> int:
+    """A class row and the patches of each tile, each as wide as the language model."""
+    settings = config.vision_config
+    rows: int = settings.max_num_tiles * ((settings.image_size // settings.patch_size) ** 2 + 1)
+    return rows * int(config.text_config.hidden_size)
+
+
 FAMILY = Family(
     name="mllama",
     model_types=("mllama",),
@@ -49,9 +96,7 @@ FAMILY = Family(
     carried_inputs=("cross_attention_mask",),
     required_inputs=("cross_attention_mask",),
     prepare=prepare,
-    no_features="its rows enter through cross-attention, one block a sample, for which the cache has no door",
-    gaps={
-        "features": "an image is one token; its rows are attended to apart and stand nowhere in the text",
-        "cached": "its rows enter through cross-attention, for which the cache has no door: the tower runs each epoch",
-    },
+    features="apart",
+    door=Door(look, states, numbers),
+    gaps={"features": "an image is one token; its rows are attended to apart and stand nowhere in the text"},
 )

@@ -44,18 +44,19 @@ class FeatureCache:
         self._memory: Kept[list[dict[str, Tensor]]] = Kept(MEMORY_BYTES, _size)
         self._met: dict[str, list[dict[str, Tensor]]] = {}
 
-    def of(self, image: "Image", processed: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def of(self, image: "Image", processed: Mapping[str, Tensor] | None = None, among: int = 1) -> dict[str, Tensor]:
         """Features of one image, the same whatever batch it is in and whether they were kept.
 
         Args:
             image: any.
             processed: what the processor made of it, where that is known already.
+            among: images of the sample, this one included.
         """
         shrunk = self.tower.shrunk(image)
-        key = self.tower.key(shrunk)
+        key = self.tower.key(shrunk, among)
         found = self.store.read(key)
         if found is None:
-            found = self.tower(shrunk, processed)
+            found = self.tower(shrunk, processed, among)
             self.store.write(key, found)
         return found
 
@@ -81,7 +82,7 @@ class FeatureCache:
             batch: the model's inputs, on the CPU, with pixels or already without.
             images: of each row.
         """
-        return self._fed(batch, [self.of(image) for own in images for image in own])
+        return self._fed(batch, [self.of(image, among=len(own)) for own in images for image in own])
 
     def shown(
         self, batch: dict[str, Any], examples: Sequence[Example], pictures: Callable[[Example], Sequence["Image"]]
@@ -91,11 +92,14 @@ class FeatureCache:
         return self._fed(batch, [row for rows in own for row in rows])
 
     def _each(self, pictures: Callable[[Example], Sequence["Image"]], example: Example) -> list[dict[str, Tensor]]:
-        return self._met.pop(example.id, None) or [self.of(image) for image in pictures(example)]
+        if example.id in self._met:
+            return self._met.pop(example.id)
+        images = pictures(example)
+        return [self.of(image, among=len(images)) for image in images]
 
     def _fed(self, batch: dict[str, Any], rows: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
         kept = self.without_pixels(batch)
-        return kept | {"mm_encoder_outputs": self.tower.fed(batch["input_ids"], rows)} if rows else kept
+        return kept | self.tower.fed(batch, rows)
 
 
 def _size(rows: Sequence[dict[str, Tensor]]) -> int:
@@ -168,6 +172,7 @@ def refused(config: Config, loaded: Loaded, model: nn.Module, *, training: bool)
 
 
 def _bytes(loaded: Loaded, tokens: int, lower: bool) -> float:
-    """Size of features: tokens x width of the language model x bytes a value."""
-    width: int = loaded.model.config.get_text_config().hidden_size
-    return tokens * width * (2 if lower else loaded.dtype.itemsize)
+    """Size of features: tokens x width of the language model, or what stands behind a token, x bytes a value."""
+    config, door = loaded.model.config, loaded.family.door
+    numbers: int = door.numbers(config) if door else config.get_text_config().hidden_size
+    return tokens * numbers * (2 if lower else loaded.dtype.itemsize)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import PIL
@@ -79,61 +80,78 @@ class Tower:
             }
         )
 
-    def key(self, image: "Image") -> str:
-        """Digest of an image as `__call__` takes it: its upright size and its pixels."""
-        return pixels.fingerprint(image).hex()
+    def key(self, image: "Image", among: int = 1) -> str:
+        """Digest of an image as `__call__` takes it: its upright size and its pixels, and whether it is tiled."""
+        return pixels.fingerprint(image).hex() + "-among-others" * (self._times(among) > 1)
+
+    def _times(self, among: int) -> int:
+        """How often an image is shown to the tower at once: beside itself where it would be tiled if it were alone."""
+        return 2 if among > 1 and self.family.among_others else 1
 
     def shrunk(self, image: "Image") -> "Image":
         """The image as the processor's first resize leaves it, which makes no difference to what the tower sees."""
         return self.family.shrink(self.encoder.processor, image)
 
-    def __call__(self, image: "Image", processed: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def __call__(
+        self, image: "Image", processed: Mapping[str, Tensor] | None = None, among: int = 1
+    ) -> dict[str, Tensor]:
         """Features of one image, alone, so that a batch cannot change them.
 
         Args:
             image: any.
             processed: what the processor made of a text with this image and no other; None = it is asked.
+            among: images of the sample, this one included.
 
         Returns:
-            `rows` `[tokens, hidden]`, and `deep.0`, `deep.1`, ... of the same form where the family has DeepStack.
+            `rows` `[tokens, hidden]`, and `deep.0`, `deep.1`, ... of the same form where the family has DeepStack;
+            where features stand apart from the text, `rows` as the family's door makes them.
         """
         taken = (*self.family.vision_inputs, *self.family.feature_inputs)
-        given = self.encoder.vision(image) if processed is None else processed
+        times = self._times(among)
+        given = self.encoder.vision(image, times) if processed is None else processed
         inputs = {name: value for name, value in given.items() if name in taken}
         device = self.loaded.device
         with torch.no_grad(), _evaluating(self._parts), self._precision():
-            found = self.base.base_model.get_image_features(
-                **{name: value.to(device) for name, value in inputs.items()}, return_dict=True
-            )
-        rows = {"rows": _rows(found.last_hidden_state if self.family.features == "hidden" else found.pooler_output)}
+            moved = {name: value.to(device) for name, value in inputs.items()}
+            if self.family.door is not None:
+                return {"rows": self.family.door.look(self.base, moved)}
+            found = self.base.base_model.get_image_features(**moved, return_dict=True)
+        whole = found.last_hidden_state if self.family.features == "hidden" else found.pooler_output
+        rows = {"rows": _rows(whole[: len(whole) // times])}
         if self.family.deepstack:
             rows |= {f"deep.{level}": _rows(value) for level, value in enumerate(found.deepstack_features)}
         return rows
 
-    def fed(self, input_ids: Tensor, images: Sequence[Mapping[str, Tensor]]) -> dict[str, Features]:
-        """What `forward` takes as `mm_encoder_outputs` for the images of a batch, in order.
+    def fed(self, batch: Mapping[str, Tensor], images: Sequence[Mapping[str, Tensor]]) -> dict[str, Any]:
+        """What `forward` takes in the place of pixels for the images of a batch, in order.
 
         Args:
-            input_ids: `[batch, tokens]` of the batch, on the CPU.
+            batch: the other inputs, `input_ids` `[batch, tokens]` among them, on the CPU.
             images: features of each.
 
         Raises:
             IntegrityError: the images have more or fewer rows than the batch has places for them.
         """
-        rows = [image["rows"] for image in images]
-        wanted, got = int((input_ids == self.encoder.image_id).sum()), sum(map(len, rows))
-        if wanted != got:
+        rows, door = [image["rows"] for image in images], self.family.door
+        places = (batch["input_ids"] == self.encoder.image_id).sum(dim=1).tolist()
+        got = len(rows) if door else sum(map(len, rows))
+        if sum(places) != got:
             raise IntegrityError(
-                f"the batch has {wanted} image tokens, but the features of its {len(rows)} images have {got} rows: "
-                "the processor changed. Run again with train.feature_cache=off."
+                f"the batch has {sum(places)} image tokens, but the features of its {len(rows)} images have {got} "
+                "rows: the processor changed. Run again with train.feature_cache=off."
             )
-        levels = sorted(int(name.removeprefix("deep.")) for name in (images[0] if images else ()) if name != "rows")
+        if door:
+            each = iter(self._moved(rows))
+            return door.inputs(self.base, batch, [list(islice(each, count)) for count in places])
+        if not rows:
+            return {}
+        levels = sorted(int(name.removeprefix("deep.")) for name in images[0] if name != "rows")
         deep = [self._moved([image[f"deep.{level}"] for image in images]) for level in levels]
         given = self._moved(rows)
         if self.family.features == "hidden":
-            return {"image": Features(last_hidden_state=torch.cat(given).unsqueeze(0))}
+            return {"mm_encoder_outputs": {"image": Features(last_hidden_state=torch.cat(given).unsqueeze(0))}}
         together = torch.cat(given) if self.family.features == "tensor" else given
-        return {"image": Features(pooler_output=together, deepstack_features=deep or None)}
+        return {"mm_encoder_outputs": {"image": Features(pooler_output=together, deepstack_features=deep or None)}}
 
     def _moved(self, rows: Sequence[Tensor]) -> list[Tensor]:
         return [row.to(self.loaded.device, copy=True) for row in rows]  # what a model does to them stays with it

@@ -43,8 +43,7 @@ def check_lengths(encoder: Encoder, examples: Iterable[Example], root: Path, mod
 
 def image_tokens(encoder: Encoder, examples: Iterable[Example], root: Path) -> int:
     """Tokens of all images together, from their headers."""
-    sizes = (size(root, ref) for example in examples for ref in example.images)
-    return sum(encoder.family.image_tokens(encoder.processor, height, width) for height, width in sizes)
+    return sum(encoder.image_tokens([size(root, ref) for ref in example.images]) for example in examples)
 
 
 @lru_cache(maxsize=2**18)

@@ -81,6 +81,9 @@ def test_header_arithmetic_is_the_real_count(encoder):
         example = micro.example(0)
         real = int(encoder.supervised([example], [[micro.picture(0, size)]])["attention_mask"].sum())
         assert encoder.length(example, [(size[1], size[0])]) == real, size
+    pictures = [micro.picture(0, (100, 40)), micro.picture(1)]
+    pair = encoder.supervised([micro.example(0, images=2)], [pictures])["attention_mask"]
+    assert encoder.length(micro.example(0, images=2), [(p.height, p.width) for p in pictures]) == int(pair.sum())
     text = micro.example(0, images=0)
     assert "text_only" in encoder.family.gaps or encoder.length(text, []) == int(
         encoder.supervised([text], [[]])["attention_mask"].sum()
@@ -130,8 +133,29 @@ def test_cached_features_give_the_same_logits(loaded, encoder):
     for example, picture, own in zip(examples, pictures, rows, strict=True):
         again = tower(picture, encoder.supervised([example], [[picture]]))  # the processor need not be asked once more
         assert all(torch.equal(again[name], value) for name, value in own.items())
-    cached = logits(loaded.model, kept | {"mm_encoder_outputs": tower.fed(batch["input_ids"], rows)})
+    cached = logits(loaded.model, kept | tower.fed(batch, rows))
     torch.testing.assert_close(cached, live, rtol=1e-5, atol=1e-5)
     none = [{name: torch.zeros_like(value) for name, value in own.items()} for own in rows]
-    wrong = logits(loaded.model, kept | {"mm_encoder_outputs": tower.fed(batch["input_ids"], none)})
+    wrong = logits(loaded.model, kept | tower.fed(batch, none))
     assert (wrong - live).abs().max() > 1e-3  # the rows are what the answer is made of
+
+
+@clauses.of("cached")
+def test_a_training_on_cached_features_sees_the_same(loaded, encoder):
+    """Samples are encoded one by one and joined, with one, two and no images; the loss is that of live pixels."""
+    pictures = [[micro.picture(0)], [], [micro.picture(1), micro.picture(2, (64, 40))]]
+    if "text_only" in loaded.family.gaps:
+        pictures = pictures[::2]
+    examples = [micro.example(n, "no" * (n + 1), images=len(own)) for n, own in enumerate(pictures)]
+    kept = encoder.joined([without_pixels(encoder, *pair) for pair in zip(examples, pictures, strict=True)])
+    tower = Tower(loaded, encoder)
+    rows = [tower(picture, among=len(own)) for own in pictures for picture in own]
+    with torch.no_grad():
+        live = answer_loss(loaded.model, encoder.supervised(examples, pictures), 1)
+        cached = answer_loss(loaded.model, kept | tower.fed(kept, rows), 1)
+    torch.testing.assert_close(cached, live, rtol=1e-5, atol=1e-5)
+
+
+def without_pixels(encoder, example, pictures):
+    whole = encoder.supervised([example], [pictures])
+    return {name: value for name, value in whole.items() if name not in encoder.family.vision_inputs}

@@ -5,7 +5,8 @@ import torch
 from contract import clauses
 from training import micro
 
-from finetune.decoding import greedy, prefill
+from finetune.decoding import continuation_scores, greedy, prefill
+from finetune.features.tower import Tower
 from finetune.predictors.local import score_labels
 
 LABELS = ["no", "yes", "scratch"]
@@ -44,3 +45,18 @@ def test_label_scores_are_those_of_a_full_forward_pass(loaded, encoder, asked):
             kept = labels != -100
             expected = logits[kept].gather(-1, labels[kept, None]).sum()
             assert found[column].item() == pytest.approx(expected.item(), abs=1e-4)
+
+
+@clauses.of("cached")
+def test_answers_from_cached_features_are_those_from_pixels(loaded, encoder, asked):
+    """Written and scored: what an answer's own tokens need of the image is carried over too."""
+    examples, pictures = asked
+    batch, tower = encoder.prompts(examples, pictures), Tower(loaded, encoder)
+    kept = {name: value for name, value in batch.items() if name not in loaded.family.vision_inputs}
+    fed = kept | tower.fed(kept, [tower(picture) for own in pictures for picture in own])
+    ids = [[encoder.answer_ids(example, label) for label in LABELS] for example in examples]
+    with torch.no_grad():
+        live, cached = (prefill(loaded.model, inputs, loaded.family) for inputs in (batch, fed))
+        assert greedy(loaded.model, cached, set(), 6) == greedy(loaded.model, live, set(), 6)
+        scores = [continuation_scores(loaded.model, prefix, ids) for prefix in (cached, live)]
+    torch.testing.assert_close(*scores, rtol=1e-5, atol=2e-5)

@@ -54,7 +54,7 @@ def mixed(encoder):
 def fed(loaded, encoder, live, images):
     tower = Tower(loaded, encoder)
     kept = {name: value for name, value in live.items() if name not in loaded.family.vision_inputs}
-    return kept | {"mm_encoder_outputs": tower.fed(live["input_ids"], [tower(image) for image in images])}
+    return kept | tower.fed(live, [tower(image) for image in images])
 
 
 def test_another_image_gives_other_features(loaded, encoder):
@@ -119,7 +119,7 @@ def test_more_rows_than_places_are_refused(loaded, encoder, mixed):
     live, images = mixed
     tower = Tower(loaded, encoder)
     with pytest.raises(IntegrityError, match=r"the batch has \d+ image tokens, but the features of its 2 images have"):
-        tower.fed(live["input_ids"], [tower(image) for image in images[:2]])
+        tower.fed(live, [tower(image) for image in images[:2]])
 
 
 def test_a_model_that_writes_into_its_features_changes_nothing_that_is_kept(loaded, encoder):
@@ -129,7 +129,7 @@ def test_a_model_that_writes_into_its_features_changes_nothing_that_is_kept(load
     before = kept["rows"].clone()
     tower.family = dataclasses.replace(loaded.family, features="list")
     ids = encoder.prompts([micro.example(0)], [[micro.picture(0)]])["input_ids"]
-    (given,) = tower.fed(ids, [kept])["image"].pooler_output
+    (given,) = tower.fed({"input_ids": ids}, [kept])["mm_encoder_outputs"]["image"].pooler_output
     given.zero_()
     assert torch.equal(kept["rows"], before)
 
