@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from finetune.errors import ConfigError, DataError
 from finetune.example import Example, Message
@@ -115,27 +114,6 @@ class Encoder:
     def vision(self, image: "Image", times: int = 1) -> dict[str, Tensor]:
         """What the processor makes of one image alone, or beside itself, and of as many bare placeholders."""
         return self._process([self.family.image_token * times], None, [[image] * times])
-
-    def joined(self, samples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Puts samples that were encoded one by one, without pixels, into one batch, right padded.
-
-        Args:
-            samples: of `supervised` for one example each; token by token `[1, tokens]`, or a row for each image.
-        """
-        widths = [sample["input_ids"].shape[1] for sample in samples]
-        fill = {"input_ids": self.tokenizer.pad_token_id, "labels": IGNORED}
-        found: dict[str, Tensor] = {}
-        for name in dict.fromkeys(name for sample in samples for name in sample):
-            values = [(sample.get(name), width) for sample, width in zip(samples, widths, strict=True)]
-            if any(value is not None and value.shape == (1, width) for value, width in values):
-                found[name] = torch.cat(
-                    [_padded(value, width, max(widths), fill.get(name, 0)) for value, width in values]
-                )
-            elif name in self.family.carried_inputs:
-                found[name] = _in_corners([value for value, _ in values], max(widths))
-            else:
-                found[name] = torch.cat([value for value, _ in values if value is not None])
-        return found
 
     def answer_ids(self, example: Example, text: str) -> list[int]:
         """Token ids of an answer and its end token, tokenised in context after the prompt of the example."""
@@ -257,23 +235,6 @@ class Encoder:
         encoded = self._ids(text, offsets=True)
         start = _first_label(encoded["offset_mapping"], len(text) - len(self._render(messages, images, None)))
         return tuple(encoded["input_ids"][start:])
-
-
-def _padded(value: Tensor | None, width: int, wide: int, fill: int) -> Tensor:
-    """`[1, tokens]` made longer on the right; zeros where a sample without images has no such row."""
-    known = torch.zeros((1, width), dtype=torch.long) if value is None else value
-    return functional.pad(known, (0, wide - width), value=fill)
-
-
-def _in_corners(values: Sequence[Tensor | None], wide: int) -> Tensor:
-    """`[1, tokens, ...]` of each sample as one tensor, zeros where a sample is shorter, has fewer images or none."""
-    known = [value for value in values if value is not None]
-    sizes = torch.tensor([value.shape[2:] for value in known]).amax(dim=0).tolist()
-    found = known[0].new_zeros((len(values), wide, *sizes))
-    for row, value in zip(found, values, strict=True):
-        if value is not None:
-            row[tuple(map(slice, value.shape[1:]))] = value[0]
-    return found
 
 
 def _first_label(spans: Sequence[Sequence[int]], tail: int) -> int:

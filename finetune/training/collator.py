@@ -16,6 +16,7 @@ from finetune.errors import DataError
 from finetune.example import Example, ImageRef
 from finetune.kept import Kept
 from finetune.training.augment import augment, generator
+from finetune.training.joining import joined
 from finetune.training.loss import Batch
 
 CACHE_BYTES = 2**30
@@ -139,7 +140,7 @@ class Collator:
         if self.pixels:
             batch: Batch = self._seen(examples, items)
         else:
-            batch = {**self.encoder.joined([self._text(example) for example in examples]), "shown": examples}
+            batch = {**joined(self.encoder, [self._text(example) for example in examples]), "shown": examples}
         counts = torch.tensor([item.counts for item in items] + [False] * (len(batch["labels"]) - len(items)))
         batch["labels"] = batch["labels"].where(counts.unsqueeze(-1), torch.tensor(IGNORED))
         if self.weights:

@@ -10,6 +10,7 @@ from finetune import boxes, named
 from finetune import family as families
 from finetune.errors import ConfigError
 from finetune.features.tower import Tower
+from finetune.training.joining import joined
 from finetune.training.loss import answer_loss
 
 SIZES = [(32, 32), (33, 31), (64, 64), (100, 40), (40, 100), (300, 299), (17, 120), (640, 480)]
@@ -147,7 +148,7 @@ def test_a_training_on_cached_features_sees_the_same(loaded, encoder):
     if "text_only" in loaded.family.gaps:
         pictures = pictures[::2]
     examples = [micro.example(n, "no" * (n + 1), images=len(own)) for n, own in enumerate(pictures)]
-    kept = encoder.joined([without_pixels(encoder, *pair) for pair in zip(examples, pictures, strict=True)])
+    kept = joined(encoder, [without_pixels(encoder, *pair) for pair in zip(examples, pictures, strict=True)])
     tower = Tower(loaded, encoder)
     rows = [tower(picture, among=len(own)) for own in pictures for picture in own]
     with torch.no_grad():

@@ -12,6 +12,7 @@ from finetune.encoding import Encoder
 from finetune.errors import IntegrityError
 from finetune.features.tower import Tower, adapted
 from finetune.training import lora
+from finetune.training.joining import joined
 from finetune.training.loss import answer_loss, count_labels
 
 FAMILIES = ["idefics3", "qwen2_vl"]
@@ -110,9 +111,9 @@ def test_a_joined_batch_is_the_batch_without_its_pixels(loaded, encoder):
     whole = encoder.supervised(examples, images)
     alone = [encoder.supervised([example], [own]) for example, own in zip(examples, images, strict=True)]
     pixels = loaded.family.vision_inputs
-    joined = encoder.joined([{n: v for n, v in one.items() if n not in pixels} for one in alone])
-    assert joined.keys() == whole.keys() - set(pixels)
-    assert all(torch.equal(joined[name], whole[name]) for name in joined)
+    found = joined(encoder, [{n: v for n, v in one.items() if n not in pixels} for one in alone])
+    assert found.keys() == whole.keys() - set(pixels)
+    assert all(torch.equal(found[name], whole[name]) for name in found)
 
 
 def test_more_rows_than_places_are_refused(loaded, encoder, mixed):
