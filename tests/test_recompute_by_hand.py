@@ -100,6 +100,13 @@ def test_average_precision():
     assert of_detect.metrics(golds, answers, ["a", "b"])["map_50"]["value"] == pytest.approx((1 + 2 / 3) / 4)
 
 
+def test_average_precision_of_resamples_without_a_label():
+    """All is found, each label in a group of its own, and one group has none: every resample says 1, or nothing."""
+    texts = [json.dumps([box(0, 0, 100, 100, score=0.9)]), json.dumps([box(0, 0, 9, 9, label="pit", score=0.5)]), "[]"]
+    found = of_detect.metrics(texts, texts, ["a", "b", "c"])["map_50"]
+    assert found == {"value": 1.0, "low": 1.0, "high": 1.0}
+
+
 def test_tiles_put_together():
     """Two tiles of 10 x 10 that share 4 columns: the box on the seam once, the larger first; the lone one stays."""
     left = json.dumps([box(600, 0, 1000, 500), box(0, 0, 100, 100)])

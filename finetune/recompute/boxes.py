@@ -94,7 +94,7 @@ def mean_average_precision(
 ) -> Tree:
     """Mean over the gold labels of the area under precision by recall, and its percentile interval over groups.
 
-    A label without a gold box in a resample counts 0 there.
+    A label without a gold box in a resample is not counted there, and a resample without any not at all.
     """
     own, count = formulas.index(groups)
     labels = sorted({box[0] for side in golds for box in side})
@@ -102,10 +102,10 @@ def mean_average_precision(
         return {"value": 0.0, "low": 0.0, "high": 1.0}
     drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), size=DRAWS)
     ranked = [_ranked(label, golds, said) for label in labels]
-    values = [
-        sum(_area_under(*one, times) for one in ranked) / len(labels)
-        for times in ([1] * len(golds), *(draw[own].tolist() for draw in drawn))
-    ]
+    values = []
+    for times in ([1] * len(golds), *(draw[own].tolist() for draw in drawn)):
+        areas = [area for area in (_area_under(*one, times) for one in ranked) if area is not None]
+        values += [sum(areas) / len(areas)] if areas else []
     low, high = (float(bound) for bound in np.percentile(values[1:], [2.5, 97.5]))
     return {"value": values[0], "low": min(low, values[0]), "high": max(high, values[0])}
 
@@ -122,8 +122,11 @@ def _ranked(
     return [(item, hit) for _, item, hit in sorted(rows, key=lambda row: -row[0])], sizes
 
 
-def _area_under(ranked: Sequence[tuple[int, bool]], sizes: Sequence[int], times: Sequence[int]) -> float:
-    """Each hit counts the best precision from its place on, over all gold boxes; items counted as often as drawn."""
+def _area_under(ranked: Sequence[tuple[int, bool]], sizes: Sequence[int], times: Sequence[int]) -> float | None:
+    """Each hit counts the best precision from its place on, over all gold boxes; items counted as often as drawn.
+
+    None where no gold box was drawn.
+    """
     total = sum(size * often for size, often in zip(sizes, times, strict=True))
     right, seen, steps = 0, 0, []
     for item, hit in ranked:
@@ -134,7 +137,7 @@ def _area_under(ranked: Sequence[tuple[int, bool]], sizes: Sequence[int], times:
     for precision, gained in reversed(steps):
         best = max(best, precision)
         under += gained * best
-    return under / total if total else 0.0
+    return under / total if total else None
 
 
 def joined(answers: Sequence[str | None], tiles: Sequence[Sequence[int]], size: tuple[int, int]) -> str:

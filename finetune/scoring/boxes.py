@@ -86,7 +86,11 @@ def metrics(golds: Sequence[str], answers: Sequence[str | None], groups: Sequenc
 def mean_average_precision(
     golds: Sequence[Sequence[Placed]], said: Sequence[Sequence[Placed]], groups: Sequence[str], seed: int = 0
 ) -> Score:
-    """Mean over labels of the average precision at IoU 0.5 (all-point, VOC 2010), percentile interval over groups."""
+    """Mean over labels of the average precision at IoU 0.5 (all-point, VOC 2010), percentile interval over groups.
+
+    A label without a gold box in a resample has no average precision there and is left out of its mean, as COCO leaves
+    out what has none in a data set (pycocotools, -1); a resample without any gold box says nothing.
+    """
     _, index = np.unique(np.asarray(groups), return_inverse=True)
     count = int(index.max()) + 1
     draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=_REPLICATES)
@@ -94,9 +98,14 @@ def mean_average_precision(
     tables = [_detections(label, golds, said) for label in sorted({box.label for side in golds for box in side})]
     if not tables:
         return Score(0.0, 0.0, 1.0)
-    values = [float(np.mean([_average_precision(*table, weight) for table in tables])) for weight in weights]
-    low, high = np.percentile(values[1:], [2.5, 97.5])
+    values = [_mean([_average_precision(*table, weight) for table in tables]) for weight in weights]
+    low, high = np.nanpercentile(values[1:], [2.5, 97.5])
     return Score(values[0], min(values[0], float(low)), max(values[0], float(high)))
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _detections(
@@ -116,7 +125,7 @@ def _detections(
 def _average_precision(items: NDArray[np.intp], hits: Array, positives: Array, weight: Array) -> float:
     total = float((positives * weight).sum())
     if total == 0 or not len(items):
-        return 0.0
+        return 0.0 if total else float("nan")
     counted = weight[items]
     right, seen = np.cumsum(hits * counted), np.cumsum(counted)
     recall, precision = right / total, right / np.maximum(seen, 1e-12)

@@ -79,3 +79,18 @@ def test_average_precision_is_the_mean_over_labels():
     gold = to_json([placed(0, 0, 100, 100), placed(300, 0, 400, 100, label="scratch")])
     answer = to_json([placed(0, 0, 100, 100, score=0.5)])
     assert boxes.metrics([gold], [answer], ["a"])["map_50"].value == pytest.approx(0.5)
+
+
+def test_a_label_that_a_resample_lacks_does_not_count_against_it():
+    """Each label stands in one group, a third group has none: whatever is drawn, all that there is was found."""
+    golds = [to_json([placed(0, 0, 100, 100)]), to_json([placed(0, 0, 100, 100, label="scratch")]), "[]"]
+    answers = [
+        to_json([placed(0, 0, 100, 100, score=0.9)]),
+        to_json([placed(0, 0, 100, 100, score=0.5, label="scratch")]),
+        "[]",
+    ]
+    found = boxes.metrics(golds, answers, ["a", "b", "c"])["map_50"]
+    assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+    answers[1] = "[]"  # now what is drawn decides: a alone gives 1, b alone 0, both 1/2
+    found = boxes.metrics(golds, answers, ["a", "b", "c"])["map_50"]
+    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
