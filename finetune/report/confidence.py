@@ -10,6 +10,10 @@ from finetune.rundir import Json
 SIDE, LEFT, TOP = 240, 44, 10
 """Side of a square plot, and its left and upper margin, in SVG units."""
 MOST_POINTS = 200
+SHIFTED = (
+    "In training, labels did not count as often as they occur (train.balance, train.class_weights). The probabilities are "
+    "put back to how often they occur, the answers are not: one may stand beside a probability below one half."
+)
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,15 @@ def calibrations(facts: Facts) -> list[Json]:
     for who in facts.order:
         found = facts.detail(who).get("calibration")
         if found:
-            told.append({"who": who, "plot": reliability(who, found), "facts": _calibration_facts(found)})
+            row = {"who": who, "plot": reliability(who, found), "facts": _calibration_facts(found)}
+            told.append(row | {"note": SHIFTED if who == "tuned" and _evened_out(facts) else ""})
     return told
+
+
+def _evened_out(facts: Facts) -> bool:
+    """Whether the training that was judged changed how often labels count."""
+    train = facts.config.train
+    return facts.config.model.adapter is None and bool(train.balance or train.class_weights)
 
 
 def _calibration_facts(found: Json) -> list[tuple[str, str]]:

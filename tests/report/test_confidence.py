@@ -3,6 +3,7 @@
 import pytest
 from report import bare
 
+from finetune.config import Config, ModelConfig, TrainConfig
 from finetune.report import confidence
 
 LEFT, TOP, SIDE = confidence.LEFT, confidence.TOP, confidence.SIDE
@@ -83,6 +84,23 @@ def test_figures_of_a_calibration():
         ("Brier score", "0.120"),
         ("Slope, intercept (ideal 1, 0)", f"{bare.MINUS}0.500, 0.250"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("train", "adapter", "said"),
+    [
+        ({"balance": True}, None, True),
+        ({"class_weights": {"pit": 3.0}}, None, True),
+        ({}, None, False),
+        ({"balance": True}, "elsewhere", False),
+    ],
+)
+def test_a_probability_below_one_half_beside_an_answer_is_explained(train, adapter, said):
+    """Where a training counted labels evenly; of a foreign adapter nobody knows how it was trained."""
+    found = bare.models(tuned={"calibration": {"bins": []}}, base={"calibration": {"bins": []}})
+    config = Config(train=TrainConfig(**train), model=ModelConfig(adapter=adapter))
+    notes = {row["who"]: row["note"] for row in confidence.calibrations(bare.facts(metrics=found, config=config))}
+    assert notes == {"tuned": confidence.SHIFTED if said else "", "base": ""}
 
 
 def test_half_a_pair_is_no_figure():
