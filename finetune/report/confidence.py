@@ -11,7 +11,7 @@ SIDE, LEFT, TOP = 240, 44, 10
 """Side of a square plot, and its left and upper margin, in SVG units."""
 MOST_POINTS = 200
 SHIFTED = (
-    "In training, labels did not count as often as they occur (train.balance, train.class_weights). The probabilities are "
+    "In training, labels did not count as often as they occur (train.balance, train.class_weights). Probabilities are "
     "put back to how often they occur, the answers are not: one may stand beside a probability below one half."
 )
 
