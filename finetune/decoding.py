@@ -28,7 +28,8 @@ class Prefix:
         next: `[examples, 1]`, position of the token after the prompt.
         axes: how many positions a token has: 1, or 3 (time, height, width) in the M-RoPE families.
         carried: inputs that hold for every token of an answer, `[examples, 1, ...]` (a mask over the image).
-        repeated: inputs that are given again with every token of an answer, `[examples, ...]`.
+        repeated: inputs that are given again with every token of an answer, `[examples, ...]`, or one entry an image
+            where all examples have as many.
     """
 
     cache: Any
@@ -43,7 +44,10 @@ class Prefix:
         """The further inputs of `tokens` tokens of an answer; `rows` as in `positions`."""
         picked = {name: value if rows is None else value[rows] for name, value in self.carried.items()}
         found = {name: value.expand(-1, tokens, *value.shape[2:]) for name, value in picked.items()}
-        return found | {name: value if rows is None else value[rows] for name, value in self.repeated.items()}
+        if rows is None:
+            return found | dict(self.repeated)
+        own = {name: value.unflatten(0, (len(self.mask), -1)) for name, value in self.repeated.items()}
+        return found | {name: value[rows].flatten(0, 1) for name, value in own.items()}
 
     def positions(self, start: int, tokens: int, rows: Tensor | None = None) -> Tensor:
         """Positions of `tokens` tokens that follow the prompt after `start` others.

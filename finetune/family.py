@@ -35,7 +35,7 @@ CLAUSES = {
     "resumed": "resumed = uninterrupted",
     "batch": "answers do not depend on the batch",
     "scores": "label scores = full forward pass",
-    "ranks": "two ranks = one rank",
+    "ranks": "two ranks = one rank, with and without DeepSpeed",
 }
 """What every family is tested for, tests/contract/test_families.py; a family that cannot says so in `gaps`."""
 
@@ -95,7 +95,8 @@ class Family:
             would not do.
         required_inputs: inputs without which the model would silently compute something else where there are images.
         carried_inputs: inputs `[batch, tokens, ...]` whose last token's row holds for the tokens of an answer.
-        repeated_inputs: inputs `[batch, ...]` that the model wants again with every token of an answer.
+        repeated_inputs: inputs `[batch, ...]` or `[batch x images, ...]` that the model wants again with every token of
+            an answer.
         prepare: (model), once after loading: what the architecture needs to keep its promises.
         experts: names, within a component, of bare 3-D parameters that hold experts; LoRA on `all` reaches them.
         linear_skip: last parts of the names of linear layers that LoRA leaves alone (routers).

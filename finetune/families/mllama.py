@@ -71,8 +71,7 @@ def _no_image(base: Any, mask: "Tensor") -> "Tensor":
     pixels = torch.zeros(1, 1, tiles, settings.num_channels, side, side, dtype=base.dtype, device=base.device)
     kinds = torch.zeros(1, 1, dtype=torch.long, device=base.device)
     first = torch.eye(1, tiles, dtype=torch.long, device=base.device).unsqueeze(0)
-    with torch.no_grad():
-        return look(base, {"pixel_values": pixels, "aspect_ratio_ids": kinds, "aspect_ratio_mask": first})
+    return look(base, {"pixel_values": pixels, "aspect_ratio_ids": kinds, "aspect_ratio_mask": first})
 
 
 def numbers(config: Any) -> int:

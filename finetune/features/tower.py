@@ -142,7 +142,9 @@ class Tower:
             )
         if door:
             each = iter(self._moved(rows))
-            return door.inputs(self.base, batch, [list(islice(each, count)) for count in places])
+            samples = [list(islice(each, count)) for count in places]
+            with torch.no_grad(), _evaluating(self._parts), self._precision():
+                return door.inputs(self.base, batch, samples)
         if not rows:
             return {}
         levels = sorted(int(name.removeprefix("deep.")) for name in images[0] if name != "rows")

@@ -157,6 +157,19 @@ def test_a_training_on_cached_features_sees_the_same(loaded, encoder):
     torch.testing.assert_close(cached, live, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.families
+@pytest.mark.parametrize("name", ["mllama"])
+def test_what_stands_for_a_missing_image_is_of_the_precision_of_the_others(loaded, encoder):
+    pictures = [[micro.picture(0)], [micro.picture(1), micro.picture(2)]]
+    examples = [micro.example(n, images=len(own)) for n, own in enumerate(pictures)]
+    batch, tower = encoder.supervised(examples, pictures), Tower(loaded, encoder, torch.bfloat16)
+    fed = tower.fed(batch, [tower(picture) for own in pictures for picture in own])
+    assert fed["cross_attention_states"].dtype == torch.bfloat16
+    kept = {name: value for name, value in batch.items() if name not in loaded.family.vision_inputs}
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(logits(loaded.model, kept | fed), logits(loaded.model, batch))
+
+
 def without_pixels(encoder, example, pictures):
     whole = encoder.supervised([example], [pictures])
     return {name: value for name, value in whole.items() if name not in encoder.family.vision_inputs}

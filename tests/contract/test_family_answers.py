@@ -48,12 +48,17 @@ def test_label_scores_are_those_of_a_full_forward_pass(loaded, encoder, asked):
 
 
 @clauses.of("cached")
-def test_answers_from_cached_features_are_those_from_pixels(loaded, encoder, asked):
-    """Written and scored: what an answer's own tokens need of the image is carried over too."""
-    examples, pictures = asked
+@pytest.mark.parametrize("counts", [(1, 1, 1), (2, 2), (1, 0, 2)], ids=str)
+def test_answers_from_cached_features_are_those_from_pixels(loaded, encoder, counts):
+    """Written and scored: what an answer's own tokens need of the images is carried over too."""
+    counts = [count or int("text_only" in loaded.family.gaps) for count in counts]
+    examples = [micro.example(n, question=QUESTIONS[n], images=count) for n, count in enumerate(counts)]
+    pictures = [
+        [micro.picture(3 * n + m, (64, 40) if m else (32, 32)) for m in range(count)] for n, count in enumerate(counts)
+    ]
     batch, tower = encoder.prompts(examples, pictures), Tower(loaded, encoder)
     kept = {name: value for name, value in batch.items() if name not in loaded.family.vision_inputs}
-    fed = kept | tower.fed(kept, [tower(picture) for own in pictures for picture in own])
+    fed = kept | tower.fed(kept, [tower(picture, among=len(own)) for own in pictures for picture in own])
     ids = [[encoder.answer_ids(example, label) for label in LABELS] for example in examples]
     with torch.no_grad():
         live, cached = (prefill(loaded.model, inputs, loaded.family) for inputs in (batch, fed))

@@ -7,7 +7,8 @@ from training import micro
 
 from finetune.config import Config, MethodConfig, TargetsConfig
 from finetune.encoding import Encoder
-from finetune.training import lora
+from finetune.rundir import RunDir
+from finetune.training import lora, part
 from finetune.training.loss import answer_loss
 from finetune.training.steady import Learning, steady, without_detours
 
@@ -138,3 +139,14 @@ def test_weights_of_lower_precision_keep_it_too(loaded):
             module.base_layer.bfloat16()
     without_detours(model)
     assert ways(model) == {"method"}
+
+
+@pytest.mark.parametrize(("world", "way"), [(1, "_Joined"), (2, "method")])
+def test_a_training_of_one_process_takes_the_short_way(loaded, tmp_path, monkeypatch, world, way):
+    """Of several, DeepSpeed may divide the weights, and must be asked for them through their own modules."""
+    monkeypatch.setattr(part.ranks, "world", lambda: world)
+    wanted = Config(method=MethodConfig(rank=2, targets=TargetsConfig("none", "none", "all")))
+    run = RunDir(tmp_path)
+    model = part._adapted(wanted, run, run.parts(0)[0], loaded)
+    # the last layer's output projection runs at labels alone, by whichever way
+    assert ways(model) - {"_AtPositions"} == {way}
