@@ -1,7 +1,7 @@
 """Short trainings of the small model of every family whose folder is given; runs alone, or under torchrun in two ranks.
 
-Arguments: ROOT FORM FOLDER...; each run is ROOT/FAMILY/FORM, prepared before. Two examples of eight have an image, so that
-of two ranks one sees none in a step, where the family allows samples without.
+Arguments: ROOT FORM FOLDER...; each run is ROOT/FAMILY/FORM, prepared before. Two examples of eight have an image, so
+that of two ranks one sees none in a step, where the family allows samples without.
 """
 
 import sys
