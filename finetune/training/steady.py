@@ -4,6 +4,7 @@ In a profile of the embedded model's training they were a third of the time; of 
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -46,6 +47,17 @@ def steady(model: nn.Module, learning: Learning) -> None:
     own.train, own.zero_grad = train, learning.zero_grad
 
 
+def look_once() -> None:
+    """Lets accelerate remember whether an optimiser's package (LOMO) is there: it looks for it twice a step.
+
+    It looks through every folder that packages are imported from, which on the shared disk of a cluster takes a while.
+    """
+    from accelerate import optimizer
+
+    own: Any = optimizer
+    own.is_lomo_available = cache(own.is_lomo_available)
+
+
 def without_detours(model: nn.Module) -> None:
     """Lets layers with LoRA multiply and add at once, where there is nothing else for them to do.
 
@@ -74,7 +86,7 @@ class _Joined:
     """The forward of a layer `W x + s B A x`, the second product added by the multiplication itself."""
 
     def __init__(self, layer: Any) -> None:
-        self.layer, self.library = layer, layer.forward
+        self.layer, self.base, self.library = layer, layer.base_layer, layer.forward
         [name] = layer.active_adapters
         self.first, self.second = layer.lora_A[name].weight, layer.lora_B[name].weight
         self.scaling: float = layer.scaling[name]
@@ -84,6 +96,6 @@ class _Joined:
             library: Callable[..., Tensor] = self.library
             return library(hidden, *args, **named)
         flat = hidden.flatten(0, -2)
-        whole, low = self.layer.base_layer(flat), torch.mm(flat, self.first.t())
+        whole, low = self.base(flat), torch.mm(flat, self.first.t())
         joined = torch.addmm(whole, low, self.second.t(), alpha=self.scaling)
         return joined.view(*hidden.shape[:-1], joined.shape[-1])

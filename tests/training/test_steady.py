@@ -1,5 +1,6 @@
 """What a training is spared each step: modes and gradients are those that the library's own walks would leave."""
 
+import accelerate
 import pytest
 import torch
 from torch import nn
@@ -10,7 +11,7 @@ from finetune.encoding import Encoder
 from finetune.rundir import RunDir
 from finetune.training import lora, part
 from finetune.training.loss import answer_loss
-from finetune.training.steady import Learning, steady, without_detours
+from finetune.training.steady import Learning, look_once, steady, without_detours
 
 
 class Counted(nn.Linear):
@@ -150,3 +151,18 @@ def test_a_training_of_one_process_takes_the_short_way(loaded, tmp_path, monkeyp
     model = part._adapted(wanted, run, run.parts(0)[0], loaded)
     # the last layer's output projection runs at labels alone, by whichever way
     assert ways(model) - {"_AtPositions"} == {way}
+
+
+def test_a_package_is_looked_for_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(accelerate.optimizer, "is_lomo_available", lambda: bool(asked.append(1)))
+    look_once()
+    look_once()  # by the next training in this process
+    accelerate.Accelerator(cpu=True)
+    parameter = nn.Parameter(torch.ones(1))
+    wrapped = accelerate.optimizer.AcceleratedOptimizer(torch.optim.SGD([parameter], 0.1))
+    for _ in range(3):
+        parameter.grad = torch.ones(1)
+        wrapped.step()
+    assert parameter.item() == pytest.approx(0.7)
+    assert len(asked) == 1
