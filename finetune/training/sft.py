@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainingArguments
 
@@ -175,6 +175,8 @@ class AnswerTrainer(ResumingTrainer):
 
     def _clip_grad_norm(self, model: Any) -> Any:
         """Clips what learns; the rest has no gradients to look for."""
+        if ranks.world() == 1:
+            return nn.utils.clip_grad_norm_(self.learning.parameters(), self.args.max_grad_norm)
         return super()._clip_grad_norm(self.learning)  # type: ignore[no-untyped-call]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
