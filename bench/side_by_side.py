@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(dict.fromkeys(line.part for line in LINES))}")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="of those, these lines: embedded-trl-10-fp32")
     parser.add_argument("--swift", type=Path, help="virtual environment with ms-swift")
     parser.add_argument("--minutes", type=float, default=25.0)
     parser.add_argument("--repeats", type=int, default=2)
@@ -112,6 +113,7 @@ def main() -> None:
     end = time.monotonic() + 60 * args.minutes
     lines = [line for line in LINES if args.all or line.part in args.parts]
     lines = [line for line in lines if line.tool != "swift" or args.swift]
+    lines = [line for line in lines if not args.only or line.name in args.only]
     if not cpu.multiplies_bf16():
         print("bf16: left out, this processor has no such instructions and emulates it slowly", file=sys.stderr)
         lines = [line for line in lines if line.precision != "bf16"]
@@ -191,7 +193,7 @@ def table(found: dict[Line, Measured], images: int) -> str:
         ratio = f"{seconds / rivals[0]:.2f} x" if rivals and line.tool in ("trl", "swift") else ""
         rows.append(
             f"| {line.part} {line.precision} | {line.tool} | {line.epochs} | {seconds:.1f} (n={len(measured.seconds)}) "
-            f"| {measured.cpu_s:.0f} | {images * line.epochs / seconds:.2f} | {rate:.2f} "
+            f"| {measured.cpu_s:.0f} | {images * line.epochs / seconds:.2f} | {rate:.2f}{_range(measured.rates)} "
             f"| {first:.1f} | {measured.peak_mib:.0f} | {ratio} |"
         )
     for mine, own in found.items():
@@ -201,6 +203,11 @@ def table(found: dict[Line, Measured], images: int) -> str:
                 gap = max(abs(a - b) for a, b in zip(own.losses, theirs.losses, strict=False))
                 rows.append(f"\nLosses of {mine.name} and {other.name} differ by at most {gap:.1e}.")
     return "\n".join(rows)
+
+
+def _range(values: list[float]) -> str:
+    """The lowest and the highest of several."""
+    return f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else ""
 
 
 if __name__ == "__main__":

@@ -106,9 +106,8 @@ class Family:
             needs too (an image grid), so that it stays in a batch whose pixels were replaced by features.
         features: how the model takes features computed before, in `mm_encoder_outputs["image"]`: `list` and `tensor`
             say what `pooler_output` is, rows `[tokens, hidden]` of each image or of all; `hidden` is one
-            `last_hidden_state` `[1, tokens, hidden]` in front of the projector; `apart`: by a way of the family's own,
-            `door`. None where no such way is exact; `no_features` says why.
-        door: how features that stand apart from the text are made and handed over.
+            `last_hidden_state` `[1, tokens, hidden]` in front of the projector; a `Door` is a way of the family's own,
+            for features that stand apart from the text. None where no way is exact; `no_features` says why.
         deepstack: whether rows for deeper layers (`deepstack_features`) belong to the features of an image.
         no_features: why features cannot be kept, in words that end a sentence.
         boxes: codec of `finetune.boxes` that the published weights write boxes in.
@@ -146,8 +145,7 @@ class Family:
     unused: tuple[str, ...] = ()
     eager: tuple[str, ...] = ()
     feature_inputs: tuple[str, ...] = ()
-    features: Literal["list", "tensor", "hidden", "apart"] | None = None
-    door: Door | None = None
+    features: Literal["list", "tensor", "hidden"] | Door | None = None
     deepstack: bool = False
     no_features: str = "no exact way to feed them to this architecture is known here"
     boxes: Literal["json", "pixels", "thousandths", "internvl", "paligemma"] = "json"

@@ -33,8 +33,8 @@ def test_the_ratio_is_of_the_medians_of_whole_commands(bench):
     }
     heads, _, mine, theirs, _, gap = bench.table(found, 24).splitlines()
     assert heads.startswith("| job | tool | epochs | seconds (median) |")
-    assert mine == "| smolvlm fp32 | ours | 3 | 52.0 (n=2) | 90 | 1.38 | 2.00 | 2.5 | 2000 |  |"
-    assert theirs == "| smolvlm fp32 | trl | 3 | 130.0 (n=2) | 200 | 0.55 | 0.60 | 9.0 | 2840 | 2.50 x |"
+    assert mine == "| smolvlm fp32 | ours | 3 | 52.0 (n=2) | 90 | 1.38 | 2.00 (1.50 to 2.50) | 2.5 | 2000 |  |"
+    assert theirs == "| smolvlm fp32 | trl | 3 | 130.0 (n=2) | 200 | 0.55 | 0.60 (0.50 to 0.70) | 9.0 | 2840 | 2.50 x |"
     assert gap == "Losses of smolvlm-ours-3-fp32 and smolvlm-trl-3-fp32 differ by at most 2.0e-05."
 
 

@@ -101,7 +101,6 @@ FAMILY = Family(
     required_inputs=("image_attention_mask",),
     carried_inputs=("image_attention_mask",),
     repeated_inputs=("pixel_values", "perceiver_embeddings", "image_encoder_embeddings"),
-    features="apart",
-    door=Door(look, embeddings, numbers),
+    features=Door(look, embeddings, numbers),
     gaps={"features": "an image is one token; its rows are attended to apart and stand nowhere in the text"},
 )

@@ -95,7 +95,6 @@ FAMILY = Family(
     carried_inputs=("cross_attention_mask",),
     required_inputs=("cross_attention_mask",),
     prepare=prepare,
-    features="apart",
-    door=Door(look, states, numbers),
+    features=Door(look, states, numbers),
     gaps={"features": "an image is one token; its rows are attended to apart and stand nowhere in the text"},
 )

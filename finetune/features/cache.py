@@ -14,6 +14,7 @@ from finetune.config import Config
 from finetune.encoding import Encoder
 from finetune.errors import ConfigError
 from finetune.example import Example
+from finetune.family import Door
 from finetune.features.store import GB, Store
 from finetune.features.tower import Tower, adapted
 from finetune.kept import Kept
@@ -173,6 +174,6 @@ def refused(config: Config, loaded: Loaded, model: nn.Module, *, training: bool)
 
 def _bytes(loaded: Loaded, tokens: int, lower: bool) -> float:
     """Size of features: tokens x width of the language model, or what stands behind a token, x bytes a value."""
-    config, door = loaded.model.config, loaded.family.door
-    numbers: int = door.numbers(config) if door else config.get_text_config().hidden_size
+    config, way = loaded.model.config, loaded.family.features
+    numbers: int = way.numbers(config) if isinstance(way, Door) else config.get_text_config().hidden_size
     return tokens * numbers * (2 if lower else loaded.dtype.itemsize)

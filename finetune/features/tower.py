@@ -16,7 +16,7 @@ from transformers.utils.generic import ModelOutput
 from finetune import pixels
 from finetune.encoding import Encoder
 from finetune.errors import IntegrityError
-from finetune.family import component_of, roots
+from finetune.family import Door, component_of, roots
 from finetune.models import Loaded
 from finetune.rundir import canonical_digest
 
@@ -113,8 +113,8 @@ class Tower:
         device = self.loaded.device
         with torch.no_grad(), _evaluating(self._parts), self._precision():
             moved = {name: value.to(device) for name, value in inputs.items()}
-            if self.family.door is not None:
-                return {"rows": self.family.door.look(self.base, moved)}
+            if isinstance(self.family.features, Door):
+                return {"rows": self.family.features.look(self.base, moved)}
             found = self.base.base_model.get_image_features(**moved, return_dict=True)
         whole = found.last_hidden_state if self.family.features == "hidden" else found.pooler_output
         rows = {"rows": _rows(whole[: len(whole) // times])}
@@ -132,27 +132,27 @@ class Tower:
         Raises:
             IntegrityError: the images have more or fewer rows than the batch has places for them.
         """
-        rows, door = [image["rows"] for image in images], self.family.door
+        rows, way = [image["rows"] for image in images], self.family.features
         places = (batch["input_ids"] == self.encoder.image_id).sum(dim=1).tolist()
-        got = len(rows) if door else sum(map(len, rows))
+        got = len(rows) if isinstance(way, Door) else sum(map(len, rows))
         if sum(places) != got:
             raise IntegrityError(
                 f"the batch has {sum(places)} image tokens, but the features of its {len(rows)} images have {got} "
                 "rows: the processor changed. Run again with train.feature_cache=off."
             )
-        if door:
+        if isinstance(way, Door):
             each = iter(self._moved(rows))
             samples = [list(islice(each, count)) for count in places]
             with torch.no_grad(), _evaluating(self._parts), self._precision():
-                return door.inputs(self.base, batch, samples)
+                return way.inputs(self.base, batch, samples)
         if not rows:
             return {}
         levels = sorted(int(name.removeprefix("deep.")) for name in images[0] if name != "rows")
         deep = [self._moved([image[f"deep.{level}"] for image in images]) for level in levels]
         given = self._moved(rows)
-        if self.family.features == "hidden":
+        if way == "hidden":
             return {"mm_encoder_outputs": {"image": Features(last_hidden_state=torch.cat(given).unsqueeze(0))}}
-        together = torch.cat(given) if self.family.features == "tensor" else given
+        together = torch.cat(given) if way == "tensor" else given
         return {"mm_encoder_outputs": {"image": Features(pooler_output=together, deepstack_features=deep or None)}}
 
     def _moved(self, rows: Sequence[Tensor]) -> list[Tensor]:

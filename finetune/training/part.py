@@ -23,7 +23,7 @@ from finetune.training.frozen import without_graph
 from finetune.training.interruption import Interruption
 from finetune.training.loss import last_layer_at_labels
 from finetune.training.sft import AnswerTrainer
-from finetune.training.steady import without_detours
+from finetune.training.steady import fuse_lora
 from finetune.training.validation import Validator
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _adapted(config: Config, run: RunDir, part: Part, loaded: Loaded) -> "PeftMo
     """Wraps the model and writes down, and shows, what of it will train."""
     model = lora.adapt(loaded, config)
     if ranks.world() == 1:
-        without_detours(model)
+        fuse_lora(model)
     without_graph(loaded.model, loaded.family)
     last_layer_at_labels(loaded.model, loaded.family)
     if ranks.is_main():

@@ -30,7 +30,7 @@ from finetune.training.memory import peak_mib
 from finetune.training.resuming import ResumingTrainer
 from finetune.training.sampler import BatchSampler, Share
 from finetune.training.schedule import Schedule
-from finetune.training.steady import Learning, look_once, steady
+from finetune.training.steady import Learning, remember_lomo, steady
 from finetune.training.trained import Divided, Trained
 from finetune.training.validation import Validator, Verdict
 
@@ -82,7 +82,7 @@ class AnswerTrainer(ResumingTrainer):
         self.features, self.pictures = features, collator.pictures
         self.adapted: PeftModel = model
         self.trained, self.learning = Trained(model), Learning(model)
-        look_once()
+        remember_lomo()
         if ranks.world() == 1:
             steady(model, self.learning)
         self.examples = examples

@@ -1,4 +1,4 @@
-"""Spares a training what the library does each step and what changes nothing: walks over all modules and weights.
+"""Spares a training what the libraries do each step and what changes nothing, or the rounding alone.
 
 In a profile of the embedded model's training they were a third of the time; of a large model's they are nothing.
 """
@@ -47,7 +47,7 @@ def steady(model: nn.Module, learning: Learning) -> None:
     own.train, own.zero_grad = train, learning.zero_grad
 
 
-def look_once() -> None:
+def remember_lomo() -> None:
     """Lets accelerate remember whether an optimiser's package (LOMO) is there: it looks for it twice a step.
 
     It looks through every folder that packages are imported from, which on the shared disk of a cluster takes a while.
@@ -58,7 +58,7 @@ def look_once() -> None:
     own.is_lomo_available = cache(own.is_lomo_available)
 
 
-def without_detours(model: nn.Module) -> None:
+def fuse_lora(model: nn.Module) -> None:
     """Lets layers with LoRA multiply and add at once, where there is nothing else for them to do.
 
     The library scales what the two small matrices give and adds it, each over the whole output and each a step to go
@@ -72,7 +72,7 @@ def without_detours(model: nn.Module) -> None:
 
     for layer in model.modules():
         if type(layer) is Linear and _is_plain(layer):
-            layer.forward = _Joined(layer)  # type: ignore[assignment]
+            layer.forward = _Fused(layer)  # type: ignore[assignment]
 
 
 def _is_plain(layer: Any) -> bool:
@@ -82,7 +82,7 @@ def _is_plain(layer: Any) -> bool:
     return not special and isinstance(layer.lora_dropout[name], nn.Identity) and base.weight.dtype == first.weight.dtype
 
 
-class _Joined:
+class _Fused:
     """The forward of a layer `W x + s B A x`, the second product added by the multiplication itself."""
 
     def __init__(self, layer: Any) -> None:

@@ -19,7 +19,7 @@ from finetune.four_bit import four_bit_modules
 from finetune.stages import train as stage
 from finetune.training import lora, sft
 from finetune.training.loss import answer_loss, count_labels, last_layer_at_labels
-from finetune.training.steady import without_detours
+from finetune.training.steady import fuse_lora
 
 PARTS = ("vision_tower", "projector", "language_model")
 
@@ -125,7 +125,7 @@ def test_the_last_layer_at_labels_changes_nothing_that_is_learnt(name, load):
     loss, gradients, rows = learnt(model, loaded.family, batch)
     everywhere, labelled = batch["input_ids"].numel(), 2 * int((batch["labels"] != -100).any(dim=0).sum())
     assert {count for counts in rows.values() for count in counts} == {everywhere} != {labelled}
-    without_detours(model)
+    fuse_lora(model)
     last_layer_at_labels(loaded.model, loaded.family)
     for times in (1, 2):
         again, same, rows = learnt(model, loaded.family, batch)

@@ -1,5 +1,7 @@
 """What a training is spared each step: modes and gradients are those that the library's own walks would leave."""
 
+from types import SimpleNamespace
+
 import accelerate
 import pytest
 import torch
@@ -9,9 +11,9 @@ from training import micro
 from finetune.config import Config, MethodConfig, TargetsConfig
 from finetune.encoding import Encoder
 from finetune.rundir import RunDir
-from finetune.training import lora, part
+from finetune.training import lora, part, sft
 from finetune.training.loss import answer_loss
-from finetune.training.steady import Learning, look_once, steady, without_detours
+from finetune.training.steady import Learning, fuse_lora, remember_lomo, steady
 
 
 class Counted(nn.Linear):
@@ -75,6 +77,17 @@ def test_clipping_what_learns_is_clipping_the_model():
     assert whole[2].weight.grad.norm() <= 1
 
 
+def test_a_trainer_clips_to_the_norm_of_its_arguments():
+    whole = model()
+    whole.eval()
+    (100 * whole(torch.ones(1, 2))).sum().backward()
+    trainer = SimpleNamespace(learning=Learning(whole), args=SimpleNamespace(max_grad_norm=0.25))
+    norm = sft.AnswerTrainer._clip_grad_norm(trainer, whole)
+    assert norm > 100  # the gradient of the bias alone is 100
+    left = torch.cat([parameter.grad.flatten() for parameter in Learning(whole)]).norm()
+    assert left.item() == pytest.approx(0.25, rel=1e-4)
+
+
 def adapted(loaded, **method):
     wanted = MethodConfig(rank=2, alpha=6, targets=TargetsConfig("attention", "none", "all"), **method)
     model = lora.adapt(loaded, Config(method=wanted)).train()
@@ -102,23 +115,23 @@ def ways(model):
 
 
 @pytest.mark.parametrize("variant", ["lora", "rslora"])
-def test_without_detours_the_same_is_learnt(loaded, variant):
+def test_fuse_lora_the_same_is_learnt(loaded, variant):
     model = adapted(loaded, variant=variant)
     loss, gradients = learnt(model, loaded)
-    without_detours(model)
-    assert ways(model) == {"_Joined"}
+    fuse_lora(model)
+    assert ways(model) == {"_Fused"}
     again, same = learnt(model, loaded)
     torch.testing.assert_close(again, loss, rtol=1e-6, atol=0)
     for name, value in gradients.items():
         torch.testing.assert_close(same[name], value, rtol=1e-4, atol=1e-5 * float(value.abs().max()))
 
 
-def test_without_detours_an_adapter_can_still_be_left_out_and_merged(loaded):
+def test_fuse_lora_an_adapter_can_still_be_left_out_and_merged(loaded):
     model = adapted(loaded)
     with model.disable_adapter():
         base = loss_of(model, loaded)
     own = loss_of(model, loaded)
-    without_detours(model)
+    fuse_lora(model)
     with model.disable_adapter():
         assert torch.equal(loss_of(model, loaded), base)
     assert abs(own - base) > 1e-3
@@ -129,7 +142,7 @@ def test_without_detours_an_adapter_can_still_be_left_out_and_merged(loaded):
 @pytest.mark.parametrize("method", [{"dropout": 0.1}, {"variant": "dora"}])
 def test_layers_with_more_to_do_keep_the_forward_of_the_library(loaded, method):
     model = adapted(loaded, **method)
-    without_detours(model)
+    fuse_lora(model)
     assert ways(model) == {"method"}
 
 
@@ -138,11 +151,11 @@ def test_weights_of_lower_precision_keep_it_too(loaded):
     for module in model.modules():
         if hasattr(module, "lora_A"):
             module.base_layer.bfloat16()
-    without_detours(model)
+    fuse_lora(model)
     assert ways(model) == {"method"}
 
 
-@pytest.mark.parametrize(("world", "way"), [(1, "_Joined"), (2, "method")])
+@pytest.mark.parametrize(("world", "way"), [(1, "_Fused"), (2, "method")])
 def test_a_training_of_one_process_takes_the_short_way(loaded, tmp_path, monkeypatch, world, way):
     """Of several, DeepSpeed may divide the weights, and must be asked for them through their own modules."""
     monkeypatch.setattr(part.ranks, "world", lambda: world)
@@ -156,8 +169,8 @@ def test_a_training_of_one_process_takes_the_short_way(loaded, tmp_path, monkeyp
 def test_a_package_is_looked_for_once(monkeypatch):
     asked = []
     monkeypatch.setattr(accelerate.optimizer, "is_lomo_available", lambda: bool(asked.append(1)))
-    look_once()
-    look_once()  # by the next training in this process
+    remember_lomo()
+    remember_lomo()  # by the next training in this process
     accelerate.Accelerator(cpu=True)
     parameter = nn.Parameter(torch.ones(1))
     wrapped = accelerate.optimizer.AcceleratedOptimizer(torch.optim.SGD([parameter], 0.1))
