@@ -142,5 +142,5 @@ def _process_mib(name: str) -> float:
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB  # macOS counts in bytes
     # Not getrusage: Linux hands the peak of the process that started this one on to it, across exec as well.
-    lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
-    return float(lines[name].split()[0]) / 2**10
+    _, _, told = status.read_bytes().partition(f"{name}:".encode())
+    return float(told.split(maxsplit=1)[0]) / 2**10

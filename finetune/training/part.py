@@ -20,10 +20,10 @@ from finetune.training.arguments import training_arguments
 from finetune.training.checkpoints import State
 from finetune.training.collator import Collator, Examples, Item, Pictures
 from finetune.training.frozen import without_graph
+from finetune.training.fused import fuse, fused_rotary
 from finetune.training.interruption import Interruption
 from finetune.training.loss import last_layer_at_labels
 from finetune.training.sft import AnswerTrainer
-from finetune.training.steady import fuse_lora
 from finetune.training.validation import Validator
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def train_part(config: Config, run: RunDir, part: Part) -> list[Path]:
     collator = _collator(config, pictures, examples, features)
     _estimate(config, loaded, model, collator, features, examples[lengths.index(max(lengths[: len(examples)]))])
     found = _checkpoint(run, part, loaded)
-    with Interruption(run.stop_file).watch() as interruption:
+    with Interruption(run.stop_file).watch() as interruption, fused_rotary(model):
         trainer = AnswerTrainer(
             model,
             arguments,
@@ -199,7 +199,7 @@ def _adapted(config: Config, run: RunDir, part: Part, loaded: Loaded) -> "PeftMo
     """Wraps the model and writes down, and shows, what of it will train."""
     model = lora.adapt(loaded, config)
     if ranks.world() == 1:
-        fuse_lora(model)
+        fuse(model)
     without_graph(loaded.model, loaded.family)
     last_layer_at_labels(loaded.model, loaded.family)
     if ranks.is_main():

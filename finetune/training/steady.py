@@ -3,12 +3,12 @@
 In a profile of the embedded model's training they were a third of the time; of a large model's they are nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.optim import Optimizer
 
 from finetune.training import lora
 
@@ -23,6 +23,11 @@ class Learning(nn.ParameterList):
     def __init__(self, model: nn.Module) -> None:
         """Looks through the model once."""
         super().__init__([parameter for _, parameter in lora.trainable(model)])
+        self._each = tuple(super().parameters())
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """The weights, as they were found at the beginning."""
+        return iter(self._each)
 
 
 def steady(model: nn.Module, learning: Learning) -> None:
@@ -58,44 +63,14 @@ def remember_lomo() -> None:
     own.is_lomo_available = cache(own.is_lomo_available)
 
 
-def fuse_lora(model: nn.Module) -> None:
-    """Lets layers with LoRA multiply and add at once, where there is nothing else for them to do.
+def never_recorded(optimizer: Optimizer) -> None:
+    """Lets an optimiser of weights on a CPU not look, each step, for a GPU that might be recording it as a graph.
 
-    The library scales what the two small matrices give and adds it, each over the whole output and each a step to go
-    back through. Sums are rounded in another order. Layers with dropout, DoRA, 4-bit weights or weights of lower
-    precision keep the library's forward; while the adapter is off or merged, all do.
-
-    Args:
-        model: adapted, of a single process: divided weights must be asked for through their own modules.
+    To find out whether there is one, torch opens the library of the driver, anew each time.
     """
-    from peft.tuners.lora import Linear
-
-    for layer in model.modules():
-        if type(layer) is Linear and _is_plain(layer):
-            layer.forward = _Fused(layer)  # type: ignore[assignment]
+    own: Any = optimizer
+    own._accelerator_graph_capture_health_check = _nothing
 
 
-def _is_plain(layer: Any) -> bool:
-    [name, *others] = layer.active_adapters
-    first, second, base = layer.lora_A[name], layer.lora_B[name], layer.base_layer
-    special = others or layer.lora_variant or second.bias is not None or type(base) is not nn.Linear
-    return not special and isinstance(layer.lora_dropout[name], nn.Identity) and base.weight.dtype == first.weight.dtype
-
-
-class _Fused:
-    """The forward of a layer `W x + s B A x`, the second product added by the multiplication itself."""
-
-    def __init__(self, layer: Any) -> None:
-        self.layer, self.base, self.library = layer, layer.base_layer, layer.forward
-        [name] = layer.active_adapters
-        self.first, self.second = layer.lora_A[name].weight, layer.lora_B[name].weight
-        self.scaling: float = layer.scaling[name]
-
-    def __call__(self, hidden: Tensor, *args: Any, **named: Any) -> Tensor:
-        if args or named or self.layer.disable_adapters or self.layer.merged:
-            library: Callable[..., Tensor] = self.library
-            return library(hidden, *args, **named)
-        flat = hidden.flatten(0, -2)
-        whole, low = self.base(flat), torch.mm(flat, self.first.t())
-        joined = torch.addmm(whole, low, self.second.t(), alpha=self.scaling)
-        return joined.view(*hidden.shape[:-1], joined.shape[-1])
+def _nothing() -> None:
+    """What is left of a check."""

@@ -18,8 +18,8 @@ from finetune.errors import ConfigError, InterruptedRun
 from finetune.four_bit import four_bit_modules
 from finetune.stages import train as stage
 from finetune.training import lora, sft
+from finetune.training.fused import fuse_lora, fuse_norms, fused_rotary
 from finetune.training.loss import answer_loss, count_labels, last_layer_at_labels
-from finetune.training.steady import fuse_lora
 
 PARTS = ("vision_tower", "projector", "language_model")
 
@@ -138,6 +138,25 @@ def test_the_last_layer_at_labels_changes_nothing_that_is_learnt(name, load):
         assert short == {key for key in rows if any(part in f"{key}." for part in parts)}
         assert all(any(part in f"{key}." for key in short) for part in parts)
         model.activation_checkpointing_enable()
+
+
+@clauses.of("last_layer")
+def test_norms_and_turns_in_fewer_steps_give_the_same_bits(name, load):
+    """And gradients that differ by their rounding alone; in Qwen3.5's linear attention that is most."""
+    loaded, config = load(name)
+    model = lora.adapt(loaded, config).train()
+    for key, value in lora.trainable(model):
+        if "lora_B" in key:
+            torch.nn.init.normal_(value, std=0.05)
+    batch = batch_for(loaded)
+    loss, gradients, _ = learnt(model, loaded.family, batch)
+    fuse_norms(model)
+    with fused_rotary(model):
+        again, same, _ = learnt(model, loaded.family, batch)
+    assert again == loss
+    assert same.keys() == gradients.keys()
+    for key, value in gradients.items():
+        assert (same[key] - value).abs().max() <= 1e-4 * value.abs().max(), key
 
 
 def learnt(model, family, batch):

@@ -6,14 +6,9 @@ import accelerate
 import pytest
 import torch
 from torch import nn
-from training import micro
 
-from finetune.config import Config, MethodConfig, TargetsConfig
-from finetune.encoding import Encoder
-from finetune.rundir import RunDir
-from finetune.training import lora, part, sft
-from finetune.training.loss import answer_loss
-from finetune.training.steady import Learning, fuse_lora, remember_lomo, steady
+from finetune.training import sft
+from finetune.training.steady import Learning, never_recorded, remember_lomo, steady
 
 
 class Counted(nn.Linear):
@@ -88,84 +83,6 @@ def test_a_trainer_clips_to_the_norm_of_its_arguments():
     assert left.item() == pytest.approx(0.25, rel=1e-4)
 
 
-def adapted(loaded, **method):
-    wanted = MethodConfig(rank=2, alpha=6, targets=TargetsConfig("attention", "none", "all"), **method)
-    model = lora.adapt(loaded, Config(method=wanted)).train()
-    for name, value in lora.trainable(model):
-        if "lora_B" in name:  # as it comes, B is zero, and so is the gradient of A
-            nn.init.normal_(value, std=0.05)
-    return model
-
-
-def loss_of(model, loaded):
-    encoder = Encoder(loaded.processor, loaded.family)
-    examples, pictures = [micro.example(0), micro.example(1, "dent")], [[micro.picture(0)], [micro.picture(1)]]
-    return answer_loss(model, encoder.supervised(examples, pictures), 1)
-
-
-def learnt(model, loaded):
-    model.zero_grad()
-    loss = loss_of(model, loaded)
-    loss.backward()
-    return loss.detach(), {name: value.grad for name, value in lora.trainable(model)}
-
-
-def ways(model):
-    return {type(module.forward).__name__ for module in model.modules() if hasattr(module, "lora_A")}
-
-
-@pytest.mark.parametrize("variant", ["lora", "rslora"])
-def test_fuse_lora_the_same_is_learnt(loaded, variant):
-    model = adapted(loaded, variant=variant)
-    loss, gradients = learnt(model, loaded)
-    fuse_lora(model)
-    assert ways(model) == {"_Fused"}
-    again, same = learnt(model, loaded)
-    torch.testing.assert_close(again, loss, rtol=1e-6, atol=0)
-    for name, value in gradients.items():
-        torch.testing.assert_close(same[name], value, rtol=1e-4, atol=1e-5 * float(value.abs().max()))
-
-
-def test_fuse_lora_an_adapter_can_still_be_left_out_and_merged(loaded):
-    model = adapted(loaded)
-    with model.disable_adapter():
-        base = loss_of(model, loaded)
-    own = loss_of(model, loaded)
-    fuse_lora(model)
-    with model.disable_adapter():
-        assert torch.equal(loss_of(model, loaded), base)
-    assert abs(own - base) > 1e-3
-    model.merge_adapter()
-    torch.testing.assert_close(loss_of(model, loaded), own, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("method", [{"dropout": 0.1}, {"variant": "dora"}])
-def test_layers_with_more_to_do_keep_the_forward_of_the_library(loaded, method):
-    model = adapted(loaded, **method)
-    fuse_lora(model)
-    assert ways(model) == {"method"}
-
-
-def test_weights_of_lower_precision_keep_it_too(loaded):
-    model = adapted(loaded)
-    for module in model.modules():
-        if hasattr(module, "lora_A"):
-            module.base_layer.bfloat16()
-    fuse_lora(model)
-    assert ways(model) == {"method"}
-
-
-@pytest.mark.parametrize(("world", "way"), [(1, "_Fused"), (2, "method")])
-def test_a_training_of_one_process_takes_the_short_way(loaded, tmp_path, monkeypatch, world, way):
-    """Of several, DeepSpeed may divide the weights, and must be asked for them through their own modules."""
-    monkeypatch.setattr(part.ranks, "world", lambda: world)
-    wanted = Config(method=MethodConfig(rank=2, targets=TargetsConfig("none", "none", "all")))
-    run = RunDir(tmp_path)
-    model = part._adapted(wanted, run, run.parts(0)[0], loaded)
-    # the last layer's output projection runs at labels alone, by whichever way
-    assert ways(model) - {"_AtPositions"} == {way}
-
-
 def test_a_package_is_looked_for_once(monkeypatch):
     asked = []
     monkeypatch.setattr(accelerate.optimizer, "is_lomo_available", lambda: bool(asked.append(1)))
@@ -179,3 +96,24 @@ def test_a_package_is_looked_for_once(monkeypatch):
         wrapped.step()
     assert parameter.item() == pytest.approx(0.7)
     assert len(asked) == 1
+
+
+def stepped(optimiser):
+    """How often one step asks what accelerator there is."""
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.accelerator, "current_accelerator", lambda **_: asked.append(1))
+        optimiser.step()
+    return len(asked)
+
+
+def test_an_optimiser_on_a_cpu_does_not_look_for_a_gpu():
+    parameter = nn.Parameter(torch.ones(1))
+    parameter.grad = torch.ones(1)
+    optimiser = torch.optim.AdamW([parameter], 0.25, weight_decay=0, fused=True)
+    assert stepped(optimiser) == 1  # else torch has changed, and there is nothing left to spare
+    never_recorded(optimiser)
+    assert stepped(optimiser) == 0
+    assert parameter.item() == pytest.approx(0.5)  # Adam moves by the rate while the gradient stays
+    state = torch.optim.AdamW([parameter], 0.25).state_dict()
+    assert optimiser.state_dict().keys() == state.keys()
