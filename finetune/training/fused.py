@@ -1,11 +1,11 @@
-"""Layers that compute what the library's do in fewer steps: each step is another way through memory and back.
+"""Layers that compute what the library's do in fewer steps: on a CPU each is another way through memory and back.
 
-Larger layers spend their time in products of matrices and gain little: 3 per cent of a step of SmolVLM-256M's geometry.
+The wider the layers, the less it gains, for products of matrices are left as they are.
 """
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,9 @@ from torch.autograd.function import once_differentiable
 
 
 def fuse(model: nn.Module) -> None:
-    """`fuse_lora` and `fuse_norms`.
+    """Exchanges the forward of layers with LoRA and of norms for one of fewer steps, for the life of the model.
+
+    `fused_rotary` is apart: it changes the library, and so must be undone.
 
     Args:
         model: adapted, of a single process: divided weights must be asked for through their own modules.
@@ -37,18 +39,18 @@ def fuse_lora(model: nn.Module) -> None:
     from peft.tuners.lora import Linear
 
     for layer in model.modules():
-        if type(layer) is Linear and _is_plain(layer):
-            layer.forward = _Fused(layer)  # type: ignore[assignment]
+        if type(layer) is Linear and _is_plain_lora(layer):
+            layer.forward = _Lora(layer)  # type: ignore[assignment]
 
 
-def _is_plain(layer: Any) -> bool:
+def _is_plain_lora(layer: Any) -> bool:
     [name, *others] = layer.active_adapters
     first, second, base = layer.lora_A[name], layer.lora_B[name], layer.base_layer
     special = others or layer.lora_variant or second.bias is not None or type(base) is not nn.Linear
     return not special and isinstance(layer.lora_dropout[name], nn.Identity) and base.weight.dtype == first.weight.dtype
 
 
-class _Fused:
+class _Lora:
     """The forward of a layer `W x + s B A x`, the second product added by the multiplication itself."""
 
     def __init__(self, layer: Any) -> None:
@@ -84,16 +86,23 @@ def fuse_norms(model: nn.Module) -> None:
 
 def _is_norm(module: Any) -> bool:
     weight, epsilon = getattr(module, "weight", None), getattr(module, "variance_epsilon", None)
-    if not (isinstance(epsilon, float) and isinstance(weight, Tensor) and weight.ndim == 1 and _is_plain_value(weight)):
-        return False
-    if len(inspect.signature(module.forward).parameters) != 1:  # Qwen3.5 has one that takes a gate as well
+    if not (isinstance(epsilon, float) and isinstance(weight, Tensor) and weight.ndim == 1 and _is_fp32_on_cpu(weight)):
         return False
     probe = torch.linspace(-2, 3, len(weight)).unsqueeze(0)
     with torch.no_grad():
-        return torch.equal(module(probe), _RootMeanSquare.apply(probe, weight, epsilon))
+        return _same(lambda: (module(probe),), lambda: (_RootMeanSquare.apply(probe, weight, epsilon),))
 
 
-def _is_plain_value(value: Tensor) -> bool:
+def _same(library: Callable[[], Sequence[Tensor]], ours: Callable[[], Sequence[Tensor]]) -> bool:
+    """Whether both give the same bits; where the library's cannot even be called like this, it is of another form."""
+    try:
+        pairs = list(zip(library(), ours(), strict=True))
+        return all(torch.equal(one, other) for one, other in pairs)
+    except Exception:  # of whatever form: a training goes on without what only makes it faster
+        return False
+
+
+def _is_fp32_on_cpu(value: Tensor) -> bool:
     return value.dtype == torch.float32 and value.device.type == "cpu"
 
 
@@ -103,12 +112,12 @@ class _Norm:
     def __init__(self, module: Any) -> None:
         self.module, self.library = module, module.forward
 
-    def __call__(self, hidden: Tensor) -> Tensor:
+    def __call__(self, hidden_states: Tensor) -> Tensor:
         weight: Tensor = self.module.weight
-        if weight.requires_grad or not _is_plain_value(hidden):
+        if weight.requires_grad or not _is_fp32_on_cpu(hidden_states):
             library: Callable[..., Tensor] = self.library
-            return library(hidden)
-        normed: Tensor = _RootMeanSquare.apply(hidden, weight, self.module.variance_epsilon)
+            return library(hidden_states)
+        normed: Tensor = _RootMeanSquare.apply(hidden_states, weight, self.module.variance_epsilon)
         return normed
 
 
@@ -160,17 +169,10 @@ def fused_rotary(model: nn.Module) -> Iterator[None]:
 
 
 def _turns_halves(library: Callable[..., Any]) -> bool:
-    needed = [p.name for p in inspect.signature(library).parameters.values() if p.default is inspect.Parameter.empty]
-    if needed != ["q", "k", "cos", "sin"]:
-        return False
     queries, keys = torch.linspace(-2, 3, 48).view(1, 2, 3, 8), torch.linspace(-1, 2, 24).view(1, 1, 3, 8)
     angles = torch.linspace(0, 4, 24).view(1, 3, 8)
-    cosine, sine = angles.cos(), angles.sin()
-    try:
-        theirs = library(queries, keys, cosine, sine)
-    except RuntimeError:  # it takes cosines of another form (gpt-oss: half as many)
-        return False
-    return all(map(torch.equal, theirs, _turned(queries, keys, cosine, sine)))
+    given = queries, keys, angles.cos(), angles.sin()
+    return _same(lambda: library(*given), lambda: _turned(*given))
 
 
 class _Rotation:
@@ -181,11 +183,16 @@ class _Rotation:
 
     def __call__(self, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *args: Any, **named: Any) -> Any:
         """Queries and keys `[batch, heads, tokens, width]`, cosines and sines `[batch, tokens, width]`."""
-        forms, width = [(value.ndim, value.shape[-1]) for value in (q, k, cos, sin)], q.shape[-1]
-        known = forms == [(4, width), (4, width), (3, width), (3, width)] and all(map(_is_plain_value, (q, k)))
-        return (
-            _turned(q, k, cos, sin) if known and not (args or named) else self.library(q, k, cos, sin, *args, **named)
-        )
+        if args or named or not _is_whole_turn(q, k, cos, sin):
+            return self.library(q, k, cos, sin, *args, **named)
+        return _turned(q, k, cos, sin)
+
+
+def _is_whole_turn(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> bool:
+    """Whether all of each head is turned, token by token, and in fp32; Qwen3.5 turns a part of it."""
+    if (q.ndim, k.ndim, cos.ndim) != (4, 4, 3) or not all(map(_is_fp32_on_cpu, (q, k, cos, sin))):
+        return False
+    return q.shape[2:] == k.shape[2:] == cos.shape[1:] == sin.shape[1:]
 
 
 def _turned(q: Tensor, k: Tensor, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor]:

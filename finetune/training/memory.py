@@ -137,10 +137,10 @@ def peak_mib(device: torch.device) -> float:
 
 
 def _process_mib(name: str) -> float:
-    """Memory of this process, MiB, as Linux tells it: VmRSS now, VmHWM at its peak; elsewhere the peak for both."""
-    status = Path("/proc/self/status")
+    """Memory of this process, MiB, as Linux tells it: VmRSS now, VmHWM at its peak; else the peak for both."""
+    status, counted = Path("/proc/self/status"), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB  # macOS counts in bytes
+        return counted / MIB  # macOS counts in bytes
     # Not getrusage: Linux hands the peak of the process that started this one on to it, across exec as well.
-    _, _, told = status.read_bytes().partition(f"{name}:".encode())
-    return float(told.split(maxsplit=1)[0]) / 2**10
+    _, found, told = status.read_bytes().partition(f"{name}:".encode())
+    return (float(told.split(maxsplit=1)[0]) if found else counted) / 2**10  # gVisor tells no peak

@@ -30,7 +30,7 @@ from finetune.training.memory import peak_mib
 from finetune.training.resuming import ResumingTrainer
 from finetune.training.sampler import BatchSampler, Share
 from finetune.training.schedule import Schedule
-from finetune.training.steady import Learning, never_recorded, remember_lomo, steady
+from finetune.training.steady import Learning, remember_lomo, steady
 from finetune.training.trained import Divided, Trained
 from finetune.training.validation import Validator, Verdict
 
@@ -189,8 +189,6 @@ class AnswerTrainer(ResumingTrainer):
             if self.is_deepspeed_enabled:
                 self.trained = Divided(self.adapted, [list(group["params"]) for group in groups])
             self.optimizer = cls(groups, **options)
-            if self.args.device.type == "cpu":
-                never_recorded(self.optimizer)
         return self.optimizer
 
     def create_scheduler(

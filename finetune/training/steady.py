@@ -1,14 +1,9 @@
-"""Spares a training what the libraries do each step and what changes nothing, or the rounding alone.
+"""Spares a training what the libraries do each step and what changes nothing: a small model waits for it."""
 
-In a profile of the embedded model's training they were a third of the time; of a large model's they are nothing.
-"""
-
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 from torch import nn
-from torch.optim import Optimizer
 
 from finetune.training import lora
 
@@ -23,11 +18,6 @@ class Learning(nn.ParameterList):
     def __init__(self, model: nn.Module) -> None:
         """Looks through the model once."""
         super().__init__([parameter for _, parameter in lora.trainable(model)])
-        self._each = tuple(super().parameters())
-
-    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """The weights, as they were found at the beginning."""
-        return iter(self._each)
 
 
 def steady(model: nn.Module, learning: Learning) -> None:
@@ -61,16 +51,3 @@ def remember_lomo() -> None:
 
     own: Any = optimizer
     own.is_lomo_available = cache(own.is_lomo_available)
-
-
-def never_recorded(optimizer: Optimizer) -> None:
-    """Lets an optimiser of weights on a CPU not look, each step, for a GPU that might be recording it as a graph.
-
-    To find out whether there is one, torch opens the library of the driver, anew each time.
-    """
-    own: Any = optimizer
-    own._accelerator_graph_capture_health_check = _nothing
-
-
-def _nothing() -> None:
-    """What is left of a check."""

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -125,3 +126,13 @@ def test_model_and_generators_are_left_as_they_were(loaded, one):
     assert model.training == training
     assert all(torch.equal(value, before[name]) for name, value in lora.snapshot(model).items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_memory_of_a_process_is_read_where_linux_tells_it_and_else_counted(monkeypatch):
+    told = b"Name:\tpython\nVmPeak:\t  999 kB\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n"
+    monkeypatch.setattr(memory.Path, "read_bytes", lambda _: told)
+    assert memory._process_mib("VmHWM") == 2
+    assert memory._process_mib("VmRSS") == 1
+    monkeypatch.setattr(memory.Path, "read_bytes", lambda _: b"Name:\tpython\n")  # as in gVisor
+    monkeypatch.setattr(memory.resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=4096))
+    assert memory._process_mib("VmHWM") == 4

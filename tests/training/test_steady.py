@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from finetune.training import sft
-from finetune.training.steady import Learning, never_recorded, remember_lomo, steady
+from finetune.training.steady import Learning, remember_lomo, steady
 
 
 class Counted(nn.Linear):
@@ -96,24 +96,3 @@ def test_a_package_is_looked_for_once(monkeypatch):
         wrapped.step()
     assert parameter.item() == pytest.approx(0.7)
     assert len(asked) == 1
-
-
-def stepped(optimiser):
-    """How often one step asks what accelerator there is."""
-    asked = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.accelerator, "current_accelerator", lambda **_: asked.append(1))
-        optimiser.step()
-    return len(asked)
-
-
-def test_an_optimiser_on_a_cpu_does_not_look_for_a_gpu():
-    parameter = nn.Parameter(torch.ones(1))
-    parameter.grad = torch.ones(1)
-    optimiser = torch.optim.AdamW([parameter], 0.25, weight_decay=0, fused=True)
-    assert stepped(optimiser) == 1  # else torch has changed, and there is nothing left to spare
-    never_recorded(optimiser)
-    assert stepped(optimiser) == 0
-    assert parameter.item() == pytest.approx(0.5)  # Adam moves by the rate while the gradient stays
-    state = torch.optim.AdamW([parameter], 0.25).state_dict()
-    assert optimiser.state_dict().keys() == state.keys()
