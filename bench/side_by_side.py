@@ -101,10 +101,11 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(dict.fromkeys(line.part for line in LINES))}")
     parser.add_argument("--all", action="store_true")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="of those, these lines: embedded-trl-10-fp32")
+    names = [line.name for line in LINES]
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, help=f"of those, these: {', '.join(names)}")
     parser.add_argument("--swift", type=Path, help="virtual environment with ms-swift")
     parser.add_argument("--minutes", type=float, default=25.0)
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=2, help="at most: 12 of the embedded model, one or two of others")
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--quick", action="store_true", help="one epoch of everything, to see whether it runs")
     parser.add_argument("--work", type=Path, default=Path("bench_out"))
@@ -114,6 +115,8 @@ def main() -> None:
     lines = [line for line in LINES if args.all or line.part in args.parts]
     lines = [line for line in lines if line.tool != "swift" or args.swift]
     lines = [line for line in lines if not args.only or line.name in args.only]
+    if not lines:
+        parser.error("nothing to run: name parts (see --help) or say --all; ms-swift needs --swift.")
     if not cpu.multiplies_bf16():
         print("bf16: left out, this processor has no such instructions and emulates it slowly", file=sys.stderr)
         lines = [line for line in lines if line.precision != "bf16"]

@@ -78,3 +78,20 @@ def test_curves_of_one_job_share_a_panel(bench, tmp_path):
     drawn = minidom.parse(str(tmp_path / "x.svg"))
     assert len(drawn.getElementsByTagName("g")) == 2
     assert drawn.getElementsByTagName("polyline")[0].getAttribute("points") == "40.0,40.0 380.0,110.0"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "nothing to run: name parts (see --help) or say --all"),
+        (["embeded"], "nothing to run: name parts"),
+        (["embedded", "--only", "embedded-trl-11-fp32"], "invalid choice: 'embedded-trl-11-fp32'"),
+        (["qwen2_vl", "--only", "qwen2_vl-swift-3-fp32"], "ms-swift needs --swift"),
+    ],
+)
+def test_what_names_no_line_is_refused_before_anything_is_made(bench, tmp_path, monkeypatch, capsys, words, told):
+    monkeypatch.setattr(sys, "argv", ["side_by_side.py", str(tmp_path), *words, "--work", str(tmp_path / "work")])
+    with pytest.raises(SystemExit):
+        bench.main()
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
