@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, help=f"of those, these: {', '.join(names)}")
     parser.add_argument("--swift", type=Path, help="virtual environment with ms-swift")
     parser.add_argument("--minutes", type=float, default=25.0)
-    parser.add_argument("--repeats", type=int, default=2, help="at most: 12 of the embedded model, one or two of others")
+    parser.add_argument("--repeats", type=int, default=2, help="at most: of embedded 12, of others one or two")
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--quick", action="store_true", help="one epoch of everything, to see whether it runs")
     parser.add_argument("--work", type=Path, default=Path("bench_out"))
