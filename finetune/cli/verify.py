@@ -138,12 +138,10 @@ def _numbers(run: RunDir, status: Json) -> tuple[int, str, list[str]]:
     schema = read_json(run.comparison)["schema"]
     if schema != SCHEMA:
         return 0, f"not comparable: comparison.json has schema {schema}, this version writes {SCHEMA}", []
-    from finetune import recompute
+    from finetune.pipeline import recompute
 
-    config = compose.from_yaml(run.config_file)
-    checked, found = recompute.check(run, config)
-    own = "" if recompute.known(config.task.kind) else f"; scores of the task {config.task.kind} by its own code"
-    return checked, f"as the predictions give{own}", found
+    checked, found = recompute.check(run, compose.from_yaml(run.config_file))
+    return checked, "as the predictions give", found
 
 
 def _unrecorded(run: RunDir, files: dict[str, str]) -> list[str]:

@@ -53,46 +53,82 @@ def settle(
     Raises:
         IntegrityError: the test is sealed and was opened before.
     """
-    baseline = compared_models.replaced(config)
-    root, key, everything = Path(config.run.root), test_sha256(run, test), deployed
-    test = narrowed(config, test)
-    deployed, generated = rows_of(test, deployed), rows_of(test, generated)
-    validation = closed(test.labels, validation or {})
+    root, key = Path(config.run.root), test_sha256(run, test)
+    narrow = narrowed(config, test)
     with test_ledger.opened(root):
         history = test_ledger.former(root, key)
-        scope = decision.scope(config, run, runtime or {})
-        expires = scope.pop("expires")
-        found = comparison.compare(
+        found, more = compute(
+            config,
+            run,
             test,
             deployed,
             generated,
-            config.evaluate,
-            len(history) + 1,
-            baseline=baseline,
-            validation=validation,
+            validation=validation or {},
             fairness=fairness,
-            scope=scope,
+            scope=decision.scope(config, run, runtime or {}),
             history=[{name: row[name] for name in ("time", "run", "rule_sha256", "verdict")} for row in history],
         )
-        verdict = found["decision"] | {"test_sha256": key, "expires": expires}
-        found["decision"] = verdict
-        for who, rows in everything.items():
-            found["models"][who] |= extras(config.task, rows)
-        leaks = read_json(run.summary)["leaks"]
-        acted = decision_units.acted(deployed, test.positive, config.evaluate, baseline)
-        found["without_suspects"] = without_leaks.without(test, deployed, config.evaluate, baseline, leaks)
-        found["subgroups"] = breakdown.subgroups(test, acted, config.evaluate.subgroups)
-        answers = _answers(deployed, generated)
+        verdict = found["decision"]
+        answers = _answers(rows_of(narrow, deployed), rows_of(narrow, generated))
         look = {"test_sha256": key, "rule_sha256": verdict["rule_sha256"], "answers_sha256": answers}
         test_ledger.refuse_second(history, config.evaluate.sealed, look["rule_sha256"], look["answers_sha256"])
-        more = breakdown.everything(
-            test, deployed, generated, config.evaluate, baseline=baseline, validation=validation
-        )
         run.write_json(run.metrics, more)
         run.write_json(run.comparison, found)
         entry = look | {"run": run.root.name, "verdict": verdict["verdict"], "sealed": config.evaluate.sealed}
         test_ledger.append(root, run.file_mode, **entry)
     return found
+
+
+def compute(
+    config: Config,
+    run: RunDir,
+    test: Test,
+    deployed: Rows,
+    generated: Rows,
+    *,
+    validation: Rows,
+    fairness: Sequence[Json],
+    scope: Json,
+    history: Sequence[Json],
+) -> tuple[Json, Json]:
+    """What `comparison.json` and `metrics.json` say; a function of its arguments and of files under `data/`.
+
+    Args:
+        config: the settings of the run.
+        run: for the manifest and the leaks that `prepare` found.
+        test: every test item, also those that carry no verdict.
+        deployed: WHO -> rows in the deployed answering mode, in the order of the test.
+        generated: WHO -> rows in the other mode.
+        validation: WHO -> rows on validation.
+        fairness: findings about how the baseline was asked.
+        scope: what the verdict holds for, with `expires`.
+        history: earlier looks at this test, from the ledger.
+    """
+    baseline, everything = compared_models.replaced(config), deployed
+    key, test = test_sha256(run, test), narrowed(config, test)
+    deployed, generated = rows_of(test, deployed), rows_of(test, generated)
+    validation = closed(test.labels, validation)
+    found = comparison.compare(
+        test,
+        deployed,
+        generated,
+        config.evaluate,
+        len(history) + 1,
+        baseline=baseline,
+        validation=validation,
+        fairness=fairness,
+        scope={name: value for name, value in scope.items() if name != "expires"},
+        history=history,
+    )
+    found["decision"] |= {"test_sha256": key, "expires": scope["expires"]}
+    for who, rows in everything.items():
+        found["models"][who] |= extras(config.task, rows)
+    leaks = read_json(run.summary)["leaks"]
+    acted = decision_units.acted(deployed, test.positive, config.evaluate, baseline)
+    found["without_suspects"] = without_leaks.without(test, deployed, config.evaluate, baseline, leaks)
+    found["subgroups"] = breakdown.subgroups(test, acted, config.evaluate.subgroups)
+    more = breakdown.everything(test, deployed, generated, config.evaluate, baseline=baseline, validation=validation)
+    return found, more
 
 
 def _answers(*modes: Rows) -> str:

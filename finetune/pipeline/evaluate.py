@@ -45,7 +45,7 @@ def run(config: Config, run: RunDir) -> list[Path]:
         DataError: the test split is empty, or an image cannot be decoded.
         IntegrityError: predictions and test split do not belong together, or a sealed test was opened before.
     """
-    test = _test(config, run)
+    test = test_of(config, run)
     verdict.refuse_second_look(config, run, test)
     answers = predict_all.collect(config, run, test, _ask_local)
     for rows in answers.deployed.values():
@@ -78,7 +78,13 @@ def _fairness(config: Config, run: RunDir, answers: predict_all.Answers) -> list
     return fairness.of_run(config, run, rows, source.image_root(config, run))
 
 
-def _test(config: Config, run: RunDir) -> Test:
+def test_of(config: Config, run: RunDir) -> Test:
+    """The test items of all parts, in the order of the files.
+
+    Raises:
+        ConfigError: `evaluate.positive` is none of the labels found.
+        DataError: the test split is empty.
+    """
     labels = example_files.labels(run)
     positive = config.evaluate.positive
     if positive is not None and positive not in labels:

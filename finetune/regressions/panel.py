@@ -6,9 +6,10 @@ latter bears on a verdict. Torch is imported only where a model is asked.
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from finetune.config.compared_models import adapter_of
 from finetune.config.schema import Config
@@ -34,19 +35,12 @@ def write(config: Config, run: RunDir) -> list[Path]:
     Raises:
         DataError: `evaluate.general` is not a folder of question sets.
     """
-    from finetune.regressions import general_ability, refusals
-
     panel: Json = {"schema": SCHEMA, "identity": None, "general": [], "refusals": None, "references": [], "notes": []}
     files = [run.panels]
     if set(config.evaluate.models) >= BOTH:
         panel["identity"] = _identity(config, run)
         sets, replies = _former(run, panel["identity"]) or _ask(config, run)
-        labels = example_files.labels(run)
-        asked = {name: replies[name] for name in sets}
-        panel["general"] = [general_ability.row(name, asked[name], **sets[name]) for name in sets]
-        panel["refusals"] = refusals.panel(
-            {kind: replies[kind] for kind in replies if kind not in sets}, list(asked.values()), labels
-        )
+        panel |= tables(sets, replies, example_files.labels(run))
         rows = ((name, who, p) for name, both in replies.items() for who, own in both.items() for p in own)
         run.write_jsonl(run.panel_replies, ({"set": n, "who": w, **dataclasses.asdict(p)} for n, w, p in rows))
         files.append(run.panel_replies)
@@ -54,6 +48,38 @@ def write(config: Config, run: RunDir) -> list[Path]:
     panel["notes"] = _notes(config, panel)
     run.write_json(run.panels, panel)
     return files
+
+
+def tables(sets: Mapping[str, Json], replies: Replies, labels: Sequence[str]) -> Json:
+    """The figures of `panels.json`: what training cost in general ability, and what is still refused.
+
+    Args:
+        sets: general question sets -> `left_out` and `files`.
+        replies: set or kind of question -> base and tuned -> predictions.
+        labels: the closed answers of the run.
+    """
+    from finetune.regressions import general_ability, refusals
+
+    asked = {name: replies[name] for name in sets}
+    others = {kind: replies[kind] for kind in replies if kind not in sets}
+    return {
+        "general": [general_ability.row(name, asked[name], **sets[name]) for name in sets],
+        "refusals": refusals.panel(others, list(asked.values()), labels),
+    }
+
+
+def read_replies(run: RunDir) -> Replies:
+    """The replies that `eval/panels.replies.jsonl` holds."""
+    replies: Replies = {}
+    for row in read_jsonl(run.panel_replies):
+        own = replies.setdefault(row.pop("set"), {}).setdefault(row.pop("who"), [])
+        own.append(Prediction(**row))
+    return replies
+
+
+def known_sets(panel: Mapping[str, Any]) -> dict[str, Json]:
+    """What `panels.json` says of its question sets besides figures."""
+    return {row["set"]: {"left_out": row["left_out"], "files": row["files"]} for row in panel["general"]}
 
 
 def sources(config: Config) -> Json:
@@ -93,12 +119,7 @@ def _former(run: RunDir, identity: str) -> tuple[dict[str, Json], Replies] | Non
     if former["identity"] != identity:
         return None
     print("evaluate: replies to the general questions are unchanged and reused", file=sys.stderr)
-    replies: Replies = {}
-    for row in read_jsonl(run.panel_replies):
-        own = replies.setdefault(row.pop("set"), {}).setdefault(row.pop("who"), [])
-        own.append(Prediction(**row))
-    known = {row["set"]: {"left_out": row["left_out"], "files": row["files"]} for row in former["general"]}
-    return known, replies
+    return known_sets(former), read_replies(run)
 
 
 def _ask(config: Config, run: RunDir) -> tuple[dict[str, Json], Replies]:

@@ -67,7 +67,7 @@ def test_the_verdict_that_statuses_allow(changes, expected):
 
 @given(st.fixed_dictionaries({name: st.sampled_from(["pass", "fail", "inconclusive"]) for name in SETTLED}))
 def test_replace_needs_every_single_criterion_and_the_second_code_agrees(states):
-    from finetune.recompute import verdict
+    from oracle import verdict
 
     rows = [line(name, status) for name, status in states.items()]
     by_name = {row.name: row for row in rows}

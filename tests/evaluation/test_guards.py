@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oracle import verdict
 from scripted import OUTCOMES, answers, asked
 
 from finetune.evaluation import guards
-from finetune.recompute import verdict
 
 TEST = asked(["bad"] * 4 + ["good"] * 6)
 
@@ -104,10 +104,10 @@ def test_views_of_one_part_are_not_many_parts():
     st.floats(0.05, 0.95),
 )
 def test_a_guard_never_passes_below_its_floor_and_the_second_code_agrees(marks, name, floor):
+    from oracle.rows import Setting
     from synthetic import rows
 
     from finetune.config.schema import EvaluateConfig
-    from finetune.recompute.rows import Setting
 
     found = check(marks, name, floor)
     if found["status"] == "pass":

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oracle import details
 from scripted import OUTCOMES, answers, asked
 from synthetic import rows as plain
 
 from finetune.evaluation import selective
-from finetune.recompute import details
 
 TEST = asked(["bad", "good"] * 50)
 

@@ -2,12 +2,12 @@
 
 import pytest
 import synthetic
+from oracle import headline
+from oracle.differences import _held
+from oracle.rows import Setting
 from scripted import answers, asked, constant, rule
 
 from finetune.evaluation import without_leaks
-from finetune.recompute import headline
-from finetune.recompute.differences import _held
-from finetune.recompute.rows import Setting
 
 TEST = asked(["bad", "good"] * 20)
 LEAKS = [{"ids": ["i0000", "i0001", "of training"]}, {"ids": ["i0002", "i0001"], "kind": "near"}]
@@ -44,7 +44,8 @@ def test_nothing_to_leave_out_and_nothing_left(leaks, touched, n):
 
 @pytest.mark.parametrize("evaluate", [rule(), rule(metric="balanced_accuracy"), rule(unit="group", aggregate="any")])
 def test_the_second_code_agrees(evaluate, monkeypatch):
-    from finetune.recompute import formulas
+    from oracle import formulas
+
     from finetune.stats import resampling
 
     monkeypatch.setattr(resampling, "REPLICATES", 200)

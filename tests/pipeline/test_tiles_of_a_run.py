@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import synthetic
+from oracle import headline
+from oracle.rows import Setting
 from PIL import Image
 from scripted import asked, rule
 
@@ -16,8 +18,6 @@ from finetune.evaluation.pairing import Test
 from finetune.example import Prediction
 from finetune.images import decode as pixels
 from finetune.pipeline import prepare
-from finetune.recompute import headline
-from finetune.recompute.rows import Setting
 from finetune.rundir import RunDir, read_json, read_jsonl, sha256_file
 
 SIDE = 60

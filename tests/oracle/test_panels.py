@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from regressions.test_shares import reply
 
-from finetune.recompute import differences, panels
 from finetune.regressions import general_ability, refusals
+from oracle import differences, panels
 
 LABELS = ("yes", "no")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from finetune.config.schema import TaskConfig
 from finetune.example import Example
-from finetune.recompute import ratios, texts
+from oracle import ratios, texts
 
 
 def right(task: TaskConfig, gold: str, answer: str) -> bool:

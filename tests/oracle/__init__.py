@@ -4,7 +4,7 @@ Nothing here imports `finetune.scoring`, `finetune.stats`, `finetune.evaluation`
 not repeated by the other. Of a task only the parser is used again (`tasks.Reader`).
 """
 
-from finetune.recompute.differences import check
-from finetune.recompute.tasks import known
+from oracle.differences import check
+from oracle.tasks import known
 
 __all__ = ["check", "known"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from finetune.config.schema import TaskConfig
 from finetune.example import Example
-from finetune.recompute import formulas, ratios
+from oracle import formulas, ratios
 
 
 def right(task: TaskConfig, gold: str, answer: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 from string import punctuation
 
-from finetune.recompute import formulas, ratios
+from oracle import formulas, ratios
 
 ARTICLES = ("a", "an", "the")
 COUNT = "zero one two three four five six seven eight nine ten"

@@ -9,7 +9,7 @@ from scipy import special
 
 from finetune.config.schema import TaskConfig
 from finetune.example import Example
-from finetune.recompute import formulas, ratios
+from oracle import formulas, ratios
 
 Array = NDArray[np.float64]
 

@@ -4,9 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from finetune.recompute import formulas
-from finetune.recompute.headline import OUTCOMES
-from finetune.recompute.rows import Row
+from oracle import formulas
+from oracle.headline import OUTCOMES
+from oracle.rows import Row
 
 Tree = dict[str, Any]
 WHO = ("base", "tuned")

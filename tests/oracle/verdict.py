@@ -6,9 +6,9 @@ from typing import Any
 
 from scipy import special
 
-from finetune.recompute import formulas
-from finetune.recompute.details import judged_abstention
-from finetune.recompute.rows import FAILED, Row, Setting, counts, decisive, difference, right
+from oracle import formulas
+from oracle.details import judged_abstention
+from oracle.rows import FAILED, Row, Setting, counts, decisive, difference, right
 
 Tree = dict[str, Any]
 Rows = Mapping[str, Sequence[Row]]

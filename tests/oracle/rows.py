@@ -7,7 +7,7 @@ from typing import Any
 
 from finetune.config.schema import EvaluateConfig
 from finetune.example import Example
-from finetune.recompute import boxes, formulas
+from oracle import boxes, formulas
 
 Row = dict[str, Any]
 FAILED = ("unparsed", "refused", "filtered", "api_error", "truncated")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from finetune.recompute import formulas
+from oracle import formulas
 
 REPLICATES = 2_000
 SEED = 0

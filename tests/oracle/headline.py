@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from finetune.config.schema import TaskConfig
-from finetune.recompute import formulas, tasks
-from finetune.recompute.rows import FAILED, Row, Setting, acted, counts, decisive, difference, right
+from oracle import formulas, tasks
+from oracle.rows import FAILED, Row, Setting, acted, counts, decisive, difference, right
 
 Tree = dict[str, Any]
 Rows = Mapping[str, Sequence[Row]]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from finetune.recompute import formulas
-from finetune.recompute.rows import FAILED, Row
+from oracle import formulas
+from oracle.rows import FAILED, Row
 
 Tree = dict[str, Any]
 Array = NDArray[np.float64]

@@ -13,9 +13,9 @@ from finetune import stats
 from finetune.config import compared_models
 from finetune.config.schema import EVALUATED, Config, TaskConfig
 from finetune.evaluation import decision_units
-from finetune.recompute import calibration, compared, differences, formulas
-from finetune.recompute.rows import Setting, decisive
-from finetune.recompute.tasks import Reader
+from oracle import calibration, compared, differences, formulas
+from oracle.rows import Setting, decisive
+from oracle.tasks import Reader
 
 TEST = asked(["bad", "good", "bad", "good"])
 ROWS = synthetic.rows(answers(TEST, "+-ue"))

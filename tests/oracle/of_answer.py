@@ -5,7 +5,7 @@ from typing import Any
 
 from finetune.config.schema import TaskConfig
 from finetune.example import Example
-from finetune.recompute import formulas, numbers, texts
+from oracle import formulas, numbers, texts
 
 POLAR = ("yes", "no")
 """The closed answers where none are declared."""

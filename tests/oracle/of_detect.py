@@ -5,7 +5,7 @@ from typing import Any
 
 from finetune.config.schema import TaskConfig
 from finetune.example import Example
-from finetune.recompute import boxes, ratios
+from oracle import boxes, ratios
 
 
 def right(task: TaskConfig, gold: str, answer: str) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 from finetune.config.schema import Config
 from finetune.data import example_files
 from finetune.example import Example
-from finetune.recompute import compared, details, headline, panels, shown, tasks, verdict
-from finetune.recompute.rows import Row, Setting
 from finetune.rundir import RunDir, canonical_digest, read_json, read_jsonl
+from oracle import compared, details, headline, panels, shown, tasks, verdict
+from oracle.rows import Row, Setting
 
 TOLERANCE = 1e-8
 """Numerical roots and quantiles agree to this; everything else to the last digits."""

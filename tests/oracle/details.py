@@ -7,9 +7,9 @@ from typing import Any
 
 from scipy import special
 
-from finetune.recompute import calibration, formulas
-from finetune.recompute.headline import outcomes, share, tabulated
-from finetune.recompute.rows import FAILED, Row, Setting, acted
+from oracle import calibration, formulas
+from oracle.headline import outcomes, share, tabulated
+from oracle.rows import FAILED, Row, Setting, acted
 
 Tree = dict[str, Any]
 Rows = Mapping[str, Sequence[Row]]

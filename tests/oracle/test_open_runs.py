@@ -6,7 +6,8 @@ from importlib import import_module
 import pytest
 import synthetic
 
-from finetune import plugins, recompute
+import oracle
+from finetune import plugins
 from finetune.config.schema import Config, DataConfig, EvaluateConfig, TaskConfig, TilesConfig
 from finetune.data import example_files, tiles
 from finetune.evaluation import verdict
@@ -123,21 +124,21 @@ def spoil(run, change):
     run.write_json(run.comparison, told)
 
 
-def test_a_run_of_every_task_is_what_its_predictions_give(case):
+def test_a_run_of_every_task_is_what_its_predictions_give(check, case):
     kind, config, run = case
-    checked, found = recompute.check(run, config)
+    checked, found = check(run, config)
     assert found == []
     assert checked > 100
     assert set(METRIC[kind]) <= set(read_json(run.comparison)["models"]["tuned"])
 
 
-def test_an_altered_score_of_an_open_task_is_named(case):
+def test_an_altered_score_of_an_open_task_is_named(check, case):
     kind, config, run = case
     for name in METRIC[kind]:
         for part in ("value", "low", "high"):
             before = run.comparison.read_bytes()
             spoil(run, lambda told, name=name, part=part: told["models"]["base"][name].update({part: 0.123456}))
-            (line,) = recompute.check(run, config)[1]
+            (line,) = check(run, config)[1]
             assert line.startswith(f"comparison.json models base {name} {part}: is 0.123456, recomputed ")
             run.comparison.write_bytes(before)
 
@@ -158,17 +159,17 @@ def test_the_first_code_is_not_asked_again(case, monkeypatch):
         for function in [own for own, value in vars(scoring).items() if callable(value) and own.islower()]:
             monkeypatch.setattr(scoring, function, refuse)
     monkeypatch.setattr(tiles, "joined", refuse)
-    assert recompute.check(run, config)[1] == []
+    assert oracle.check(run, config)[1] == []
 
 
 @pytest.mark.parametrize(("field", "value"), [("outcome", "wrong"), ("answer", "?"), ("text", "!")])
-def test_an_altered_row_of_an_open_task_is_named(case, field, value):
+def test_an_altered_row_of_an_open_task_is_named(check, case, field, value):
     _, config, run = case
     rows = list(read_jsonl(run.predictions("tuned")))
     place = next(i for i, row in enumerate(rows) if row["outcome"] == "correct")
     rows[place][field] = value
     run.write_jsonl(run.predictions("tuned"), rows)
-    found = recompute.check(run, config)[1]
+    found = check(run, config)[1]
     assert found
     assert all(line.startswith(f"tuned.predictions.jsonl {rows[place]['id']}: ") for line in found)
 
@@ -180,18 +181,18 @@ def test_an_error_of_the_first_code_is_seen(tmp_path, monkeypatch):
     before = tags.f1
     monkeypatch.setattr(tags, "f1", lambda golds, answers, groups: replace(before(golds, answers, groups), value=0.99))
     config, run = finished(tmp_path, "tags")
-    found = recompute.check(run, config)[1]
+    found = oracle.check(run, config)[1]
     assert {line.partition(": is 0.99")[0] for line in found} >= {"comparison.json models base tag_f1 value"}
 
 
 @pytest.mark.parametrize("change", [{"answer": "pit"}, {"outcome": "wrong"}, {"gold": "pit"}])
-def test_an_altered_row_of_validation_is_named(tmp_path, monkeypatch, change):
+def test_an_altered_row_of_validation_is_named(check, tmp_path, monkeypatch, change):
     config, run = synthetic.evaluated(monkeypatch, tmp_path / "whole", parts=5)
-    assert recompute.check(run, config)[1] == []
+    assert check(run, config)[1] == []
     rows = list(read_jsonl(run.validation("tuned")))
     place = next(i for i, row in enumerate(rows) if row["outcome"] == "correct" and row["gold"] == "good")
     rows[place] |= change
     run.write_jsonl(run.validation("tuned"), rows)
-    found = recompute.check(run, config)[1]
+    found = check(run, config)[1]
     assert found
     assert all(line.startswith(f"tuned.validation.predictions.jsonl {rows[place]['id']}: ") for line in found)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune.recompute import formulas
+from oracle import formulas
 
 Box = tuple[str, tuple[int, ...], float | None]
 """Label, x1 y1 x2 y2 in hundredths of a thousandth, score."""

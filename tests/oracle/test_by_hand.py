@@ -6,7 +6,11 @@ import math
 import pytest
 
 from finetune.config.schema import TaskConfig
-from finetune.recompute import (
+from finetune.scoring import box_metrics as first_boxes
+from finetune.scoring import fields as first_fields
+from finetune.scoring import numbers as first_number
+from finetune.scoring.box_text import from_json
+from oracle import (
     boxes,
     numbers,
     of_answer,
@@ -18,10 +22,6 @@ from finetune.recompute import (
     ratios,
     texts,
 )
-from finetune.scoring import box_metrics as first_boxes
-from finetune.scoring import fields as first_fields
-from finetune.scoring import numbers as first_number
-from finetune.scoring.box_text import from_json
 
 GRADES = ("none", "mild", "moderate", "severe")
 ORDERED = TaskConfig(labels=GRADES, options={"ordered": True})

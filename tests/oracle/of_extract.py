@@ -8,7 +8,7 @@ from typing import Any
 
 from finetune.config.schema import TaskConfig
 from finetune.example import Example
-from finetune.recompute import formulas, ratios, texts
+from oracle import formulas, ratios, texts
 
 SPELT = re.compile(r"[-+]?(?!0\d)(\d+[.]?\d*|[.]\d+)([eE][-+]?\d+)?")
 """A text that is a number; with a needless zero in front it is a code."""
