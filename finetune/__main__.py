@@ -1,12 +1,18 @@
 """The command line: `python -m finetune recipe=NAME [KEY=VALUE]...` and the verbs."""
 
+import os
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    # `python -m` puts the working folder first: a yaml.py that lies there would be run. Children inherit the variable.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    os.execve(sys.executable, [sys.executable, "-P", *sys.orig_argv[1:]], dict(os.environ))
+
 import atexit
 import dataclasses
 import gc
 import importlib
 import logging
-import os
-import sys
 import textwrap
 from typing import Any, get_type_hints
 

@@ -108,7 +108,7 @@ def _end(config: Config, run: RunDir, status: str, error: BaseException | None) 
     if error is not None:
         code = error.exit_code if isinstance(error, UserError) else 1
         told = {"type": type(error).__name__, "message": str(error), "exit_code": code}
-    run.update_status(status=status, error=told, ended=now())
+    run.update_status(status=status, error=told, ended=now(), plugins=dict(named.used))
     if (tracked := tracking.send(config, run)) is not None:
         run.update_status(tracking=tracked)
     run.record([run.config_file, run.status_file])
