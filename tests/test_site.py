@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from finetune import compose, site
+from finetune.config import compose
+from finetune import site
 from finetune.errors import ConfigError
 
 HOSTILE = [

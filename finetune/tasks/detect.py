@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from finetune import boxes
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Box, Example, Message, Outcome, Score
-from finetune.parsing.assertions import spellings
-from finetune.parsing.refusals import looks_refused
-from finetune.parsing.replies import fold, without_reasoning
+from finetune.scoring import box_text as boxes
+from finetune.scoring.assertions import spellings
+from finetune.scoring.refusals import looks_refused
+from finetune.scoring.replies import fold, without_reasoning
 from finetune.tasks import _seam
 from finetune.tasks._seam import no_labels as labels
 from finetune.tasks._seam import open_choices as choices
@@ -100,7 +100,7 @@ def messages(task: TaskConfig, labels: Sequence[str], example: Example) -> tuple
 
 
 def parse(text: str, labels: Sequence[str], synonyms: Mapping[str, Sequence[str]] | None = None) -> str | None:
-    """Reads the boxes in any form that tells its own space (`finetune.boxes.read`), as canonical text.
+    """Reads the boxes in any form that tells its own space (`finetune.scoring.box_text.read`), as canonical text.
 
     A box with a label that nobody declared keeps its name, and counts as a false alarm. An empty list beside a refusal
     is no answer.
@@ -116,7 +116,7 @@ def outcome(text: str, answer: str | None, gold: str) -> Outcome:
     """What became of one reply: correct where every box is found at IoU 0.5 and none is invented."""
     if answer is None:
         return "refused" if looks_refused(text) else "unparsed"
-    from finetune.scoring.boxes import exact
+    from finetune.scoring.box_metrics import exact
 
     return "correct" if exact(gold, answer) else "wrong"
 
@@ -128,6 +128,6 @@ def judge(task: TaskConfig) -> Callable[[str, str | None, str], Outcome]:
 
 def metrics(golds: Sequence[str], answers: Sequence[str | None], groups: Sequence[str]) -> dict[str, Score]:
     """F1 at IoU 0.5, count error, and average precision where boxes have scores."""
-    from finetune.scoring import boxes as scored
+    from finetune.scoring import box_metrics as scored
 
     return scored.metrics(golds, answers, groups)
