@@ -1,4 +1,4 @@
-"""The command line lives in `finetune.cli`; here the working folder is taken off the path before anything is imported."""
+"""Takes the working folder off the path before anything is imported; the rest is `finetune.cli`."""
 
 import os
 import sys

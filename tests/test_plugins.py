@@ -29,9 +29,7 @@ def test_without_a_near_match_only_the_menu_is_printed() -> None:
     assert plugins.unknown("thing", "zzz", ["b", "a"]) == "unknown thing 'zzz'. There are: a, b."
 
 
-def test_other_distributions_add_names_and_shipped_names_win(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_other_distributions_add_names_and_shipped_names_win(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     points = [EntryPoint(name, "json.decoder", "finetune.adapters") for name in ("theirs", "table")]
     monkeypatch.setattr(plugins, "_foreign", plugins._foreign.__wrapped__)  # not what an earlier test left in its cache
     monkeypatch.setattr(plugins, "entry_points", lambda group: points if group == "finetune.adapters" else [])

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from finetune.config import compose
 from finetune import site
+from finetune.config import compose
 from finetune.errors import ConfigError
 
 HOSTILE = [

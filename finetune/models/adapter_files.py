@@ -14,10 +14,32 @@ if TYPE_CHECKING:
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 SETTINGS = frozenset(
-    "peft_type task_type base_model_name_or_path revision inference_mode r lora_alpha lora_dropout "
-    "target_modules exclude_modules fan_in_fan_out bias use_rslora modules_to_save "
-    "init_lora_weights layers_to_transform layers_pattern rank_pattern alpha_pattern use_dora "
-    "lora_bias target_parameters ensure_weight_tying trainable_token_indices".split()
+    [
+        "peft_type",
+        "task_type",
+        "base_model_name_or_path",
+        "revision",
+        "inference_mode",
+        "r",
+        "lora_alpha",
+        "lora_dropout",
+        "target_modules",
+        "exclude_modules",
+        "fan_in_fan_out",
+        "bias",
+        "use_rslora",
+        "modules_to_save",
+        "init_lora_weights",
+        "layers_to_transform",
+        "layers_pattern",
+        "rank_pattern",
+        "alpha_pattern",
+        "use_dora",
+        "lora_bias",
+        "target_parameters",
+        "ensure_weight_tying",
+        "trainable_token_indices",
+    ]
 )
 """Settings of PEFT's LoRA that are read; every other has to have PEFT's own value.
 
@@ -45,9 +67,7 @@ def check_settings(folder: Path) -> Json:
     settings: Json = read_json(file)
     kind = settings.get("peft_type")
     if kind != "LORA":
-        raise ConfigError(
-            f"{file}: peft_type is {kind!r}; only LORA is read (DoRA and rsLoRA are kinds of it)."
-        )
+        raise ConfigError(f"{file}: peft_type is {kind!r}; only LORA is read (DoRA and rsLoRA are kinds of it).")
     usual = dataclasses.asdict(LoraConfig())
     unread = [
         name
@@ -72,9 +92,7 @@ def check_settings(folder: Path) -> Json:
     return {name: value for name, value in settings.items() if name in SETTINGS}
 
 
-def check_tensors(
-    folder: Path, given: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"]
-) -> None:
+def check_tensors(folder: Path, given: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"]) -> None:
     """Compares names and shapes, both ways.
 
     Raises:
@@ -119,11 +137,7 @@ def check_record(folder: Path) -> None:
     recorded = {name: digest for name, digest in run.audit().items() if name.startswith(prefix)}
     if not recorded:
         return
-    present = {
-        path.relative_to(top).as_posix(): sha256_file(path)
-        for path in place.rglob("*")
-        if path.is_file()
-    }
+    present = {path.relative_to(top).as_posix(): sha256_file(path) for path in place.rglob("*") if path.is_file()}
     differ = [n for n in sorted({*recorded, *present}) if recorded.get(n) != present.get(n)]
     if differ:
         raise IntegrityError(

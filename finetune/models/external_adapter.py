@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune.errors import ConfigError, IntegrityError
-from finetune.models import adapter_files
+from finetune.models import adapter_files, weight_files
 from finetune.models import load as models
-from finetune.models import weight_files
 from finetune.models.adapter_files import CONFIG as CONFIG
 from finetune.models.adapter_files import WEIGHTS as WEIGHTS
 from finetune.models.load import Loaded

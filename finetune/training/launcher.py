@@ -1,7 +1,8 @@
 """The process that the user started: it runs the stages itself, lets ranks train, and keeps lock, record and exit code.
 
-The process that starts the ranks (`node`) returns 0 or 1, so each rank leaves a note of how it ended, in a folder of the run that is gone
-afterwards. To stop them a file is left there too: no signal has to find its way to every node.
+The process that starts the ranks (`node`) returns 0 or 1, so each rank leaves a note of how it
+ended, in a folder of the run that is gone afterwards. To stop them a file is left there too: no
+signal has to find its way to every node.
 """
 
 import ctypes

@@ -24,9 +24,7 @@ def own() -> list[str]:
 def beyond_loopback(addresses: list[str]) -> list[str]:
     """Those that another machine can reach."""
     return [
-        address
-        for address in addresses
-        if not ipaddress.ip_address(address.rpartition(":")[0].strip("[]")).is_loopback
+        address for address in addresses if not ipaddress.ip_address(address.rpartition(":")[0].strip("[]")).is_loopback
     ]
 
 

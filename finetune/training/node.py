@@ -1,7 +1,8 @@
 """Starts the ranks of one node and ends them together; started by the supervisor, or by srun once a node.
 
-torchrun would do this too, but its rendezvous store listens on every address of the machine and unpickles what a client
-sends: whoever reaches the port runs code as the training user. Here ranks meet in a file of the run, which needs no port.
+torchrun would do this too, but its rendezvous store listens on every address of the machine and
+unpickles what a client sends: whoever reaches the port runs code as the training user. Here ranks
+meet in a file of the run, which needs no port.
 """
 
 import argparse
@@ -57,9 +58,7 @@ def run(command: Sequence[str], each: Sequence[Mapping[str, str]]) -> int:
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
-    started = [
-        subprocess.Popen(command, env=environment, preexec_fn=_die_with_me) for environment in each
-    ]
+    started = [subprocess.Popen(command, env=environment, preexec_fn=_die_with_me) for environment in each]
     deadline: float | None = None
     while None in (codes := [process.poll() for process in started]):
         if deadline is None and (asked or any(codes)):

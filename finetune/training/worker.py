@@ -77,9 +77,7 @@ def _join(config: Config, run: RunDir, backend: str) -> None:
     from torch import distributed
 
     store = distributed.FileStore(str(run.notes / "store"), ranks.world())  # type: ignore[attr-defined]
-    distributed.init_process_group(
-        backend, store=store, rank=ranks.rank(), world_size=ranks.world()
-    )
+    distributed.init_process_group(backend, store=store, rank=ranks.rank(), world_size=ranks.world())
     distributed.barrier()  # opens the sockets that ranks talk over
     found = listening.own()
     note = run.notes / f"listening-{ranks.rank():05d}.json"

@@ -1,5 +1,4 @@
 import shlex
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path

@@ -38,11 +38,7 @@ def open_ports(pids: set[int]) -> set[tuple[str, str]]:
         except OSError:
             continue
         inodes |= {link[8:-1] for link in links if link.startswith("socket:[")}
-    rows = [
-        line.split()
-        for name in ("tcp", "tcp6")
-        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
-    ]
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
     return {tuple(row[1].split(":")) for row in rows if row[3] == "0A" and row[9] in inodes}
 
 
