@@ -1,7 +1,8 @@
 """The site file: what the people who run this machine permit, and a recipe cannot.
 
 `/etc/finetune/site.yaml` counts where root owns it and nobody else may write to it; without one,
-`FINETUNE_SITE` names a file. Its keys are `values` (settings that a recipe may not make) and `plugins` (entry points, as in `adapter.NAME`).
+`FINETUNE_SITE` names a file. Its keys are `values` (settings that a recipe may not make) and
+`plugins` (entry points, as in `adapter.NAME`).
 """
 
 import os
