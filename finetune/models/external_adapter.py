@@ -30,10 +30,6 @@ RENAMED = (
 )
 """Module names before transformers 4.52 and since; the same renaming that transformers applies to old base weights."""
 
-WRAPPERS = r"(?:(?<=^)|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module)\.|^module\."
-"""What torch.compile, FSDP and DDP put before the names of the modules that they wrap."""
-
-
 WRAPPERS = re.compile(r"\b_orig_mod\.|\b_fsdp_wrapped_module\.|^module\.")
 """What torch.compile, FSDP and DDP put before the names of the modules that they wrap."""
 
