@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
 
+from finetune import site
 from finetune.errors import ConfigError
 
 SEAMS = {
@@ -37,6 +38,13 @@ def load(seam: str, name: str) -> ModuleType:
     if name in _shipped(seam):
         return importlib.import_module(f"{SEAMS[seam]}.{name}")
     if name in (foreign := _foreign(seam)):
+        allowed = site.load()
+        if f"{seam}.{name}" not in allowed.plugins:
+            raise ConfigError(
+                f"{seam} {name!r} is a plug-in ({foreign[name]}) that no site file permits; list {seam}.{name} under "
+                f"plugins in {allowed.file or site.SYSTEM} (docs/security.md)."
+            )
+        used[f"{seam}.{name}"] = foreign[name]
         return importlib.import_module(foreign[name])
     raise ConfigError(unknown(seam, name, names(seam)))
 
@@ -47,6 +55,10 @@ def unknown(what: str, got: str, menu: Iterable[str]) -> str:
     near = difflib.get_close_matches(got, choices, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"unknown {what} {got!r}.{hint} There are: {', '.join(choices) or 'none'}."
+
+
+used: dict[str, str] = {}
+"""Plug-ins that this process imported: `SEAM.NAME` -> module; `run.json` names them."""
 
 
 @cache

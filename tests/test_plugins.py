@@ -29,10 +29,17 @@ def test_without_a_near_match_only_the_menu_is_printed() -> None:
     assert plugins.unknown("thing", "zzz", ["b", "a"]) == "unknown thing 'zzz'. There are: a, b."
 
 
-def test_other_distributions_add_names_and_shipped_names_win(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_distributions_add_names_and_shipped_names_win(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     points = [EntryPoint(name, "json.decoder", "finetune.adapters") for name in ("theirs", "table")]
     monkeypatch.setattr(plugins, "_foreign", plugins._foreign.__wrapped__)  # not what an earlier test left in its cache
     monkeypatch.setattr(plugins, "entry_points", lambda group: points if group == "finetune.adapters" else [])
     assert "theirs" in plugins.names("adapter")
+    monkeypatch.delenv("FINETUNE_SITE", raising=False)
+    monkeypatch.setattr(plugins, "used", {})
+    with pytest.raises(ConfigError, match=r"adapter 'theirs' is a plug-in \(json\.decoder\) that no site"):
+        plugins.load("adapter", "theirs")
+    (tmp_path / "site.yaml").write_text("plugins: [adapter.theirs]\n")
+    monkeypatch.setenv("FINETUNE_SITE", str(tmp_path / "site.yaml"))
     assert plugins.load("adapter", "theirs").__name__ == "json.decoder"
+    assert plugins.used == {"adapter.theirs": "json.decoder"}
     assert plugins.load("adapter", "table").__name__ == "data_adapters.table"

@@ -171,6 +171,11 @@ def answers(
     planned = plan(config, run, labels)
     policy.check_data(given, tags(config, run), planned.pictures)
     prices.check_metered(config.baseline, given)
+    print(
+        f"{planned.pictures} pictures will leave for {given.address[0]}, permitted by {given.approver} in "
+        f"{config.baseline.policy}",
+        file=sys.stderr,
+    )
     asker = Asker(config.baseline, run, given, clock)
     asked = Questioner(config, labels, images_root, asker, given)
     try:

@@ -1,6 +1,7 @@
 """The policy file: who permitted what to leave, to which endpoint, until when. Without it nothing opens a socket."""
 
 import datetime
+import ipaddress
 import math
 import re
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ FIELDS = ("image", "question", "labels", "examples")
 
 LIVE = ("openai_compatible", "any_llm")
 """Kinds of baseline that ask over a network."""
+
+KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(?:API_)?KEY(?:_[A-Z0-9]+)?|[A-Z][A-Z0-9_]*_API_TOKEN")
+"""Names of environment variables whose values may be sent as a key: no other secret of this machine is."""
 
 _PORTS = {"http": 80, "https": 443}
 _EXPECTED = "expected https://HOST/PATH or http://HOST:PORT/PATH."
@@ -151,9 +155,22 @@ def _is_amount(value: float) -> bool:
     return math.isfinite(value) and value >= 0
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _config_problems(config: Config, policy: Policy) -> list[str]:
     found = []
     baseline = config.baseline
+    if config.data.sensitivity == "restricted":
+        found.append("data.sensitivity=restricted: pictures of restricted data go to no live baseline")
+    if urlsplit(policy.endpoint).scheme == "http" and not _is_loopback(policy.address[0]):
+        found.append(f"endpoint: {policy.endpoint} is not encrypted; beyond this machine it is https")
+    if baseline.api_key_env is not None and not KEY_NAME.fullmatch(baseline.api_key_env):
+        found.append(f"baseline.api_key_env: {baseline.api_key_env!r} is not the name of a key, as in NAME_API_KEY")
     if config.network != "allow":
         found.append(f"network={config.network} refuses every connection; live calls need network=allow as well")
     if baseline.base_url is not None and not covers(policy.endpoint, baseline.base_url):

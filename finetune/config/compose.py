@@ -22,7 +22,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from finetune import plugins
+from finetune import plugins, site
 from finetune.config.bundled import bundled as bundled
 from finetune.config.bundled import groups as groups
 from finetune.config.bundled import headline as headline
@@ -42,6 +42,9 @@ VOLATILE = ("run", "stages", "network", "hardware", "launch", "evaluate", "basel
 SECRET = re.compile(
     r"\b(sk-[\w-]{16,}|hf_\w{16,}|AKIA[A-Z0-9]{12,}|AIza[\w-]{20,}|gh[pousr]_\w{16,}|xox[bp]-[\w-]{10,})"
 )
+
+
+_PATHS = ("baseline.policy", "data.images_root")
 
 
 def compose(overrides: Sequence[str]) -> Config:
@@ -206,10 +209,32 @@ def _compose_groups(choices: dict[str, str], found: list[str]) -> Tree:
             found.append(f"recipe {choices.get('recipe')}: {error}")
             return {}
     tree: Tree = OmegaConf.to_container(composed, resolve=False)  # type: ignore[assignment]
+    _refuse_reserved(tree, choices, found)
+    for dotted, value in site.load().values.items():
+        _apply(tree, dotted, value, found)
     for group, option in choices.items():
         if group != "recipe":  # what was typed wins over what the recipe says
             _overlay(tree.setdefault(group, {}), _read_yaml(groups()[group][option], found))
     return tree
+
+
+def _refuse_reserved(tree: Tree, choices: dict[str, str], found: list[str]) -> None:
+    """Names what a recipe set though a recipe may not.
+
+    The composed tree is judged, not the recipe's text: `defaults: [other@baseline]` says it by another way.
+    """
+    typed: Tree = {}
+    for group, option in choices.items():
+        if group != "recipe":
+            _overlay(typed.setdefault(group, {}), _read_yaml(groups()[group][option], []))
+    usual = dict(_leaves(_plain(dataclasses.asdict(Config()))))
+    usual |= dict(_leaves(typed))
+    for dotted, value in _leaves(tree):
+        if site.is_reserved(dotted) and not (dotted in usual and usual[dotted] == value):
+            found.append(
+                f"{dotted}: the recipe {choices.get('recipe')} sets it to {value!r}, which a recipe may not; give it "
+                "on the command line or in the site file (docs/security.md)"
+            )
 
 
 def _overlay(tree: Tree, values: Tree) -> None:
@@ -276,11 +301,19 @@ def _refused_values(tree: Tree) -> list[str]:
     for where, value in _leaves(tree):
         if isinstance(value, str) and "${" in value:
             found.append(f"{where}: '${{...}}' is not expanded here; write the value itself")
+        if isinstance(value, str) and _is_path(where) and not value.isprintable():
+            found.append(f"{where}: got {value!r}; a path holds no control characters")
         if isinstance(value, str) and SECRET.search(value):
             found.append(f"{where}: looks like a credential; give the name of an environment variable instead")
         if isinstance(value, float) and not math.isfinite(value):
             found.append(f"{where}: got {value}, expected a finite number")
     return found
+
+
+def _is_path(where: str) -> bool:
+    """Whether a key names a file or a folder, which scripts and logs repeat."""
+    leaf = where.rpartition(".")[2]
+    return where in _PATHS or leaf in ("path", "dir", "root", "adapter") or leaf.endswith("_path")
 
 
 def _nearest_everywhere(line: str) -> str:

@@ -4,21 +4,20 @@ PEFT loads what fits and leaves the rest at its initial value with a warning; su
 every tensor of the file has to find its place and every place its tensor.
 """
 
-import dataclasses
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune.errors import ConfigError, IntegrityError
+from finetune.models import adapter_files, weight_files
 from finetune.models import load as models
-from finetune.models import weight_files
+from finetune.models.adapter_files import CONFIG as CONFIG
+from finetune.models.adapter_files import WEIGHTS as WEIGHTS
 from finetune.models.load import Loaded
-from finetune.rundir import Json, read_json
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
     from torch import Tensor
-
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 RENAMED = (
     ("language_model.model.", "model.language_model."),
@@ -31,7 +30,8 @@ RENAMED = (
 )
 """Module names before transformers 4.52 and since; the same renaming that transformers applies to old base weights."""
 
-_SHOWN = 3
+WRAPPERS = re.compile(r"\b_orig_mod\.|\b_fsdp_wrapped_module\.|^module\.")
+"""What torch.compile, FSDP and DDP put before the names of the modules that they wrap."""
 
 
 def attach(loaded: Loaded, folder: Path) -> tuple["PeftModel", str]:
@@ -45,6 +45,7 @@ def attach(loaded: Loaded, folder: Path) -> tuple["PeftModel", str]:
         ConfigError: there is no adapter, or one of a kind that is not read.
         IntegrityError: it does not fit this model; names what is left over, missing or of another shape.
     """
+    adapter_files.check_record(folder)
     if (folder / models.RECORD).is_file():
         return models.attach(loaded, folder), "verified"
     for name in (CONFIG, WEIGHTS):
@@ -64,7 +65,7 @@ def _fitted(loaded: Loaded, folder: Path) -> "PeftModel":
     with models.known_warnings():
         model = get_peft_model(loaded.model, settings)
         expected = get_peft_model_state_dict(model, save_embedding_layers=False)
-        _check(folder, given, expected)
+        adapter_files.check_tensors(folder, given, expected)
         set_peft_model_state_dict(model, given)
     model.requires_grad_(False)
     model.eval()
@@ -77,7 +78,8 @@ def _fitted(loaded: Loaded, folder: Path) -> "PeftModel":
 
 def _place(name: str, modules: set[str]) -> str:
     """Name of a tensor as PEFT writes it for this model, where its module is known under an older or shorter name."""
-    bare = name.removeprefix("base_model.model.").replace(".default.", ".")
+    bare = WRAPPERS.sub("", name).removeprefix("base_model.model.").replace(".default.", ".")
+    bare = WRAPPERS.sub("", bare)
     for old, new in (("", ""), *RENAMED):
         candidate = new + bare.removeprefix(old) if bare.startswith(old) else bare
         if _module(candidate) in modules:
@@ -100,53 +102,14 @@ def _lora(folder: Path, given: dict[str, "Tensor"]) -> "LoraConfig":
     """
     from peft import LoraConfig
 
-    settings: Json = read_json(folder / CONFIG)
-    kind = settings.get("peft_type")
-    if kind != "LORA":
-        raise ConfigError(
-            f"{folder / CONFIG}: peft_type is {kind!r}; only LORA is read (DoRA and rsLoRA are kinds of it)."
-        )
-    fields = {entry.name for entry in dataclasses.fields(LoraConfig)} - {"auto_mapping", "peft_version"}
-    known = {*fields, "auto_mapping", "peft_version"}
-    unread = [name for name, value in settings.items() if name not in known and value not in (None, False, [], {})]
-    if unread:
-        raise ConfigError(
-            f"{folder / CONFIG}: {', '.join(sorted(unread))} set by another PEFT than this one; merge the adapter with "
-            "the tool that trained it, or save it with that PEFT's defaults."
-        )
+    settings = adapter_files.check_settings(folder)
     bare = {name.removeprefix("base_model.model."): tensor for name, tensor in given.items()}
     adapted = sorted({_module(name) for name in bare if ".lora_" in name})
     whole = sorted({_module(name) for name in bare if ".lora_" not in name})
-    kept: dict[str, Any] = {name: value for name, value in settings.items() if name in fields}
+    kept: dict[str, Any] = dict(settings)
     kept |= {"target_modules": adapted, "modules_to_save": whole or None, "exclude_modules": None}
     kept |= {"layers_to_transform": None, "layers_pattern": None, "base_model_name_or_path": None}
     kept |= {"inference_mode": True, "init_lora_weights": True, "task_type": None}
     if not adapted:
         raise ConfigError(f"{folder / WEIGHTS} holds no LoRA matrices; expected names that end in lora_A.weight.")
     return LoraConfig(**kept)
-
-
-def _check(folder: Path, given: dict[str, "Tensor"], expected: dict[str, "Tensor"]) -> None:
-    """Compares names and shapes, both ways.
-
-    Raises:
-        IntegrityError: names what differs.
-    """
-    problems = [
-        f"{len(names)} tensors {what}: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
-        for what, names in (
-            ("have no place in this model", sorted(set(given) - set(expected))),
-            ("are missing in the file", sorted(set(expected) - set(given))),
-        )
-        if names
-    ]
-    problems += [
-        f"{name} has shape {list(given[name].shape)}, expected {list(expected[name].shape)}"
-        for name in sorted(set(given) & set(expected))
-        if given[name].shape != expected[name].shape
-    ][:_SHOWN]
-    if problems:
-        raise IntegrityError(
-            f"{folder} does not fit this model: {'; '.join(problems)}. It was trained on another base; name that one "
-            "with model.path or model.id."
-        )

@@ -17,7 +17,7 @@ from finetune.config.schema import Config
 from finetune.errors import ConfigError, IntegrityError, ResourceError
 from finetune.families import _base as families
 from finetune.families._base import Family
-from finetune.models import cpu, weight_files
+from finetune.models import adapter_files, cpu, weight_files
 from finetune.models.quantisation import check_four_bit, four_bit_config, keep_layout
 from finetune.rundir import Json, read_json
 
@@ -125,7 +125,8 @@ def attach(loaded: Loaded, adapter: Path) -> "PeftModel":
     Raises:
         IntegrityError: the adapter was trained on other weights or another processor; names what differs.
     """
-    from peft import PeftModel
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors.torch import load_file
 
     if not (adapter / RECORD).is_file():
         raise IntegrityError(f"{adapter} has no {RECORD}: it is not an adapter of this program, or is incomplete.")
@@ -135,8 +136,12 @@ def attach(loaded: Loaded, adapter: Path) -> "PeftModel":
         told = "; ".join(f"{name}: trained with {written.get(name)}, got {present[name]}" for name in different)
         raise IntegrityError(f"{adapter} does not belong to {loaded.source}: {told}.")
     weight_files.refuse_code(adapter)
+    adapter_files.check_record(adapter)
+    adapter_files.check_settings(adapter)
     with known_warnings():
         attached = PeftModel.from_pretrained(loaded.model, str(adapter), torch_device=str(loaded.device))
+        placed = get_peft_model_state_dict(attached, save_embedding_layers=False)
+    adapter_files.check_tensors(adapter, load_file(adapter / adapter_files.WEIGHTS), placed)
     attached.eval()
     return attached
 
@@ -161,9 +166,16 @@ def _load_model(folder: Path, family: Family, device: torch.device, dtype: torch
         _require((("bitsandbytes", "bitsandbytes"),), "method.quantise=nf4")
         options["quantization_config"] = four_bit_config(family, dtype)
     loader = getattr(transformers, family.auto_class)
-    model = loader.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, **options
+    model, told = loader.from_pretrained(
+        folder,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # said below, with names, in place of a traceback
+        **options,
     )
+    weight_files.refuse_incomplete(folder, told)
     model.requires_grad_(False)
     model.eval()
     if family.prepare is not None:

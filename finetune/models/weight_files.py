@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.config.schema import ModelConfig
-from finetune.errors import ConfigError
+from finetune.errors import ConfigError, IntegrityError
 from finetune.families import _base as families
 from finetune.families._base import Family
 from finetune.rundir import Json, canonical_digest, read_json, sha256_file
@@ -15,6 +15,7 @@ EMBEDDED = "embedded"
 """`model.id` of the small model inside the package."""
 
 _WANTED = ("*.json", "*.jinja", "*.safetensors", "*.model", "*.txt")
+_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _PROCESSOR = (
     "preprocessor_config.json",
     "processor_config.json",
@@ -59,8 +60,66 @@ def locate(model: ModelConfig, *, offline: bool) -> Path:
 
 
 def weights_digest(folder: Path) -> str:
-    """Digest over the names and contents of the weight files."""
-    return canonical_digest({path.name: sha256_file(path) for path in sorted(folder.glob("*.safetensors"))})
+    """Digest over the names and contents of the weight files that are loaded; others beside them do not count.
+
+    Raises:
+        ConfigError: see `loaded_files`.
+    """
+    return canonical_digest({path.name: sha256_file(path) for path in loaded_files(folder)})
+
+
+def loaded_files(folder: Path) -> list[Path]:
+    """The files that `from_pretrained` reads: model.safetensors, else those that the index names.
+
+    Raises:
+        ConfigError: there are none, or the index names what is not a .safetensors file of this folder.
+    """
+    if (folder / _WHOLE).is_file():
+        names = [_WHOLE]
+    elif (folder / _INDEX).is_file():
+        mapped = read_json(folder / _INDEX).get("weight_map")
+        if not isinstance(mapped, dict) or not mapped:
+            raise ConfigError(f"{folder / _INDEX}: weight_map is not a map of tensors to files.")
+        names = sorted({str(name) for name in mapped.values()})
+    else:
+        raise ConfigError(
+            f"{folder} holds no .safetensors file; other weight formats can carry code and are not read. "
+            f"Expected {_WHOLE}, or {_INDEX} and what it names."
+        )
+    for name in names:
+        if not _is_inside(folder, name):
+            raise ConfigError(
+                f"{folder / _INDEX} names {name!r}; expected a .safetensors file that lies in this folder."
+            )
+    return [folder / name for name in names]
+
+
+def _is_inside(folder: Path, name: str) -> bool:
+    """Whether a name is a regular .safetensors file here; the hub's cache links into `blobs` of the same model."""
+    path, top = folder / name, folder.resolve()
+    if top.parent.name == "snapshots":
+        top = top.parents[1]
+    plain = "/" not in name and "\\" not in name and name.isprintable() and name.endswith(".safetensors")
+    return plain and path.is_file() and path.resolve().is_relative_to(top)
+
+
+def refuse_incomplete(folder: Path, told: Json) -> None:
+    """Refuses a base whose tensors are not all in its files: the others would be random.
+
+    Args:
+        folder: where the weights were read.
+        told: what `from_pretrained(output_loading_info=True)` says; tied weights are not among the missing ones.
+
+    Raises:
+        IntegrityError: names what is missing or of another shape.
+    """
+    problems = []
+    for name, what in (("missing_keys", "missing in the files"), ("mismatched_keys", "of another shape")):
+        keys = sorted(str(key) for key in told.get(name) or [])
+        if keys:
+            problems.append(f"{len(keys)} tensors are {what}: {', '.join(keys[:3])}{', ...' if keys[3:] else ''}")
+    if problems:
+        raise IntegrityError(f"{folder} is not the whole model: {'; '.join(problems)}. Fetch the weights again.")
 
 
 def processor_digest(folder: Path, pixels: Json) -> str:
@@ -100,8 +159,11 @@ def verify(folder: Path, family: Family) -> None:
             f"model.family={family.name} serves {', '.join(family.model_types)}, but {folder}/config.json says "
             f"model_type {kind}: {hint}."
         )
-    if not any(folder.glob("*.safetensors")):
-        raise ConfigError(f"{folder} holds no .safetensors file; other weight formats can carry code and are not read.")
+    if told.get("transformers_weights") is not None:
+        raise ConfigError(f"{folder}/config.json names its weights (transformers_weights); they are model.safetensors.")
+    if (folder / "adapter_config.json").exists():
+        raise ConfigError(f"{folder} holds an adapter_config.json: a base would be loaded with it; name model.adapter.")
+    loaded_files(folder)
 
 
 def refuse_code(folder: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import NoReturn
 
-from finetune import __version__, egress, tracking
+from finetune import __version__, egress, plugins, tracking
 from finetune.config.compose import run_folder, to_yaml
 from finetune.config.schema import STAGES, Config
 from finetune.data import source
@@ -110,7 +110,7 @@ def _end(config: Config, run: RunDir, status: str, error: BaseException | None) 
     if error is not None:
         code = error.exit_code if isinstance(error, UserError) else 1
         told = {"type": type(error).__name__, "message": str(error), "exit_code": code}
-    run.update_status(status=status, error=told, ended=now())
+    run.update_status(status=status, error=told, ended=now(), plugins=dict(plugins.used))
     if (tracked := tracking.send(config, run)) is not None:
         run.update_status(tracking=tracked)
     run.record([run.config_file, run.status_file])

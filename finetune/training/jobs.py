@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,20 +23,22 @@ def in_allocation(environment: Mapping[str, str] = os.environ) -> bool:
 def ranks_command(config: Config, run: Path) -> list[str]:
     """The command that trains the run in `launch.processes` ranks on each of `launch.nodes` nodes.
 
-    One node meets on loopback; several on the first of the allocation, at a port that its number gives.
+    Ranks meet in a file of the run, which all nodes see; no port is opened for it.
+
+    Raises:
+        ResourceError: several nodes, and no Slurm that says which.
     """
-    launch, local = config.launch, config.launch.nodes == 1
-    torchrun = _words(
+    launch = config.launch
+    if launch.nodes > 1 and "SLURM_JOB_NODELIST" not in os.environ:
+        raise ResourceError("launch.nodes: several nodes are found through Slurm; use launch=slurm.")
+    ranks = _words(
         "torchrun",
         python=shlex.quote(sys.executable),
         nodes=launch.nodes,
         processes=launch.processes,
-        endpoint="127.0.0.1:0" if local else f"{_first_node()}:{_port()}",
-        name=os.environ.get("SLURM_JOB_ID", str(os.getpid())),
-        local=local,
         run=shlex.quote(str(run)),
     )
-    return [*_words("srun", nodes=launch.nodes), *torchrun] if launch.kind == "slurm" else torchrun
+    return [*_words("srun", nodes=launch.nodes), *ranks] if launch.kind == "slurm" else ranks
 
 
 def slurm_script(config: Config, run: Path, arguments: Sequence[str]) -> str:
@@ -66,15 +67,3 @@ def _render(template: str, **values: Any) -> str:
 def _plain(text: str) -> str:
     """A value of an option: sbatch reads its lines as a shell would not, so white space is taken out."""
     return re.sub(r"\s+", "_", text)
-
-
-def _first_node() -> str:
-    nodes = os.environ.get("SLURM_JOB_NODELIST")
-    if nodes is None:
-        raise ResourceError("launch.nodes: several nodes are found through Slurm; use launch=slurm.")
-    done = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True)
-    return done.stdout.split()[0]
-
-
-def _port() -> int:
-    return 20_000 + int(os.environ["SLURM_JOB_ID"]) % 20_000

@@ -1,7 +1,8 @@
 """The process that the user started: it runs the stages itself, lets ranks train, and keeps lock, record and exit code.
 
-torchrun turns every exit code into 1, so each rank leaves a note of how it ended, in a folder of the run that is gone
-afterwards. To stop them a file is left there too: no signal has to find its way to every node.
+The process that starts the ranks (`node`) returns 0 or 1, so each rank leaves a note of how it
+ended, in a folder of the run that is gone afterwards. To stop them a file is left there too: no
+signal has to find its way to every node.
 """
 
 import ctypes
@@ -44,6 +45,8 @@ def train(config: Config, run: RunDir) -> list[Path]:
         code, stopped = _supervised(jobs.ranks_command(config, run.root), run, config.launch.processes)
         return _outcome(run, code, stopped)
     finally:
+        ports = [read_json(file) for file in sorted(run.notes.glob("listening-*.json"))]
+        run.update_status(listening=sorted({port for found in ports for port in found["addresses"]}))
         shutil.rmtree(run.notes, ignore_errors=True)
 
 

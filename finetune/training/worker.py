@@ -1,4 +1,4 @@
-"""One rank of a job: trains the run that is named, and leaves a note of how that ended. Started by torchrun alone."""
+"""One rank of a job: trains the run that is named, and leaves a note of how that ended. Started by `node`."""
 
 import fcntl
 import ipaddress
@@ -15,9 +15,9 @@ from pathlib import Path
 from finetune import egress
 from finetune.config import compose
 from finetune.config.schema import Config
-from finetune.errors import InterruptedRun, ResourceError
+from finetune.errors import EgressError, InterruptedRun, ResourceError
 from finetune.rundir import RunDir
-from finetune.training import ranks
+from finetune.training import listening, ranks
 
 _SIOCGIFADDR = 0x8915
 
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     config = compose.from_yaml(folder / "config.yaml")
     run = RunDir(folder, int(config.run.file_mode, 8))
     try:
-        _meet(config)
+        _meet(config, run)
         with run.lock(ranks.LOCK) if ranks.is_main() else nullcontext():
             files = _train(config, run)
         egress.raise_if_denied()
@@ -53,8 +53,12 @@ def _train(config: Config, run: RunDir) -> list[Path]:
     return files
 
 
-def _meet(config: Config) -> None:
-    """Sets what has to be set before torch meets the other ranks: guard, device, network interface."""
+def _meet(config: Config, run: RunDir) -> None:
+    """Sets guard, device and network interface, then meets the other ranks in a file of the run.
+
+    Raises:
+        EgressError: ranks of one node opened a port that other machines reach.
+    """
     if config.network == "none":
         egress.install_guard(network=config.launch.rendezvous)
     name = "lo" if config.launch.nodes == 1 else interface(config.launch.rendezvous or "0.0.0.0/0")
@@ -65,6 +69,23 @@ def _meet(config: Config) -> None:
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if cuda else "cpu")
+    if ranks.world() > 1:
+        _join(config, run, "nccl" if cuda else "gloo")
+
+
+def _join(config: Config, run: RunDir, backend: str) -> None:
+    from torch import distributed
+
+    store = distributed.FileStore(str(run.notes / "store"), ranks.world())  # type: ignore[attr-defined]
+    distributed.init_process_group(backend, store=store, rank=ranks.rank(), world_size=ranks.world())
+    distributed.barrier()  # opens the sockets that ranks talk over
+    found = listening.own()
+    note = run.notes / f"listening-{ranks.rank():05d}.json"
+    note.write_text(json.dumps({"addresses": found}), encoding="utf-8")
+    print(f"rank {ranks.rank()}: listens on {', '.join(found) or 'no port'}", file=sys.stderr)
+    open_to_all = listening.beyond_loopback(found)
+    if config.launch.nodes == 1 and open_to_all:
+        raise EgressError(f"ranks of one node listen beyond loopback: {', '.join(open_to_all)}.")
 
 
 def interface(cidr: str) -> str:

@@ -235,3 +235,28 @@ def test_which_runs_ask_a_foreign_endpoint(kind, stages, models, expected):
         evaluate=replace(usual.evaluate, models=models),
     )
     assert policy.asks(config) is expected
+
+
+def test_restricted_data_go_to_no_live_baseline(tmp_path):
+    file = tmp_path / "policy.yaml"
+    file.write_text(yaml.safe_dump(GIVEN), encoding="utf-8")
+    asked = BaselineConfig("openai_compatible", "gpt", model="m", policy=str(file))
+    made = replace(Config(), network="allow", baseline=asked, data=DataConfig(sensitivity="restricted"))
+    with pytest.raises(EgressError, match=r"sensitivity=restricted: .* no live baseline"):
+        policy.load(made)
+
+
+def test_plain_http_stays_on_this_machine(loading):
+    far = BaselineConfig("openai_compatible", model="m", base_url="http://api.example.org/v1")
+    with pytest.raises(EgressError, match=r"http://api\.example\.org/v1 is not encrypted"):
+        loading(far, endpoint="http://api.example.org/v1")
+    near = BaselineConfig("openai_compatible", model="m", base_url="http://127.0.0.1:8000/v1")
+    assert loading(near, endpoint="http://127.0.0.1:8000/v1").address == ("127.0.0.1", 8000)
+
+
+@pytest.mark.parametrize("name", ["HOME", "AWS_SECRET_ACCESS", "DB_PASSWORD", "lower_api_key"])
+def test_no_other_variable_is_sent_as_a_key(loading, name):
+    usual = BaselineConfig("openai_compatible", model="m", base_url="https://api.example.org/v1")
+    with pytest.raises(EgressError, match=f"'{name}' is not the name of a key"):
+        loading(replace(usual, api_key_env=name))
+    assert loading(replace(usual, api_key_env="OPENAI_API_KEY"))
