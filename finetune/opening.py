@@ -13,6 +13,7 @@ from finetune.features import cache
 from finetune.models import Loaded
 from finetune.predictors.local import OPEN_TOKENS, LocalPredictor
 from finetune.rundir import Part, RunDir, sha256_file
+from finetune.tasks import _forms
 
 
 def opened(config: Config, run: RunDir, part: Part, who: Sequence[str], *, keep: bool = True) -> LocalPredictor:
@@ -41,8 +42,10 @@ def opened(config: Config, run: RunDir, part: Part, who: Sequence[str], *, keep:
         own = config.model.adapter is None
         prior = label_scores.shift(train, labels, config.train.balance, config.train.class_weights) if own else None
     name = Path(config.model.path).name if config.model.path else config.model.id
-    size, longest = config.evaluate.batch_size, _longest(loaded, train)
-    found = LocalPredictor(loaded, labels, config.task, size, name, digest, prior, longest, known)
+    form = _forms.of_model(config, loaded.processor, loaded.family)
+    size, longest = config.evaluate.batch_size, _longest(loaded, _forms.written(train, form))
+    task = _forms.settled(config)
+    found = LocalPredictor(loaded, labels, task, size, name, digest, prior, longest, known, form)
     if keep:
         found.features = cache.opened(config, run, loaded, loaded.model, found.encoder, training=False)
     return found

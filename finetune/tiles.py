@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from finetune import named, split
-from finetune.boxes import SCALE, from_json, in_thousandths, to_json
+from finetune.boxes import SCALE, UNREADABLE, from_json, in_thousandths, to_json
 from finetune.config import Config, DataConfig, TilesConfig
 from finetune.errors import DataError
 from finetune.example import Box, Example, ImageRef, Whole
@@ -105,6 +105,7 @@ def pieces(example: Example, size: tuple[int, int], rule: TilesConfig) -> list[E
             id=name(example.id, tile),
             images=tuple(replace(ref, tile=tile) for ref in example.images),
             whole=whole,
+            size=(tile[3] - tile[1], tile[2] - tile[0]) if example.size else None,
         )
         for tile in grid(size, rule)
     ]
@@ -167,6 +168,9 @@ def join(answers: Sequence[str | None], tiles: Sequence[Rectangle], size: tuple[
 def _placed(index: int, answer: str, tile: Rectangle) -> Iterator[_Found]:
     left, top, right, bottom = tile
     for placed in from_json(answer):
+        if placed.box == UNREADABLE:
+            yield _Found(index, Box(*UNREADABLE, placed.label), placed.score)
+            continue
         x1, y1, x2, y2 = (
             start + value / SCALE * (end - start)
             for value, start, end in zip(placed.box, (left, top) * 2, (right, bottom) * 2, strict=True)

@@ -5,7 +5,7 @@ The base is the tuned model with its adapter switched off, so that both share on
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from finetune.evaluation.label_scores import SCORED, LabelScores, Texts, spellin
 from finetune.example import Example, Mode, Outcome, Prediction
 from finetune.features.cache import FeatureCache
 from finetune.models import Loaded
+from finetune.notations import Form
 from finetune.rundir import Json
+from finetune.tasks import _forms
 
 SLACK_TOKENS = 16
 """Room for words around the longest label before a generated answer counts as truncated."""
@@ -70,6 +72,7 @@ class LocalPredictor:
             the probabilities of the tuned model, whose answer stays the one that it was trained to give.
         longest: tokens that the answer to an open question may take; a closed one has those of its longest label.
         base: whether the adapter is known to be of these weights: verified, unverified, or None without an adapter.
+        form: example -> the notation that its boxes are asked for in.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class LocalPredictor:
         prior: Mapping[str, float] | None = None,
         longest: int = OPEN_TOKENS,
         base: str | None = None,
+        form: Callable[[Example], Form] | None = None,
     ) -> None:
         """Puts the model into evaluation mode.
 
@@ -90,10 +94,10 @@ class LocalPredictor:
             ConfigError: there is no task of that kind.
         """
         self.model: Any = loaded.model.eval()
-        self.encoder = Encoder(loaded.processor, loaded.family)
+        self.encoder = Encoder(loaded.processor, loaded.family, _forms.marks(task) if form else ())
         self.name = f"{name}@{loaded.sha256[:12]}"
         self.tuned_name = f"{self.name}+adapter{'@' * bool(adapter)}{adapter[:12]}"
-        self.judge = Judge(task, tuple(labels))
+        self.judge = Judge(task, tuple(labels), form)
         self.judge.module.PARSER  # noqa: B018 - an unknown kind is said before anything is computed
         self.batch_size = batch_size
         self.prior, self.longest = prior, longest
@@ -266,7 +270,7 @@ class LocalPredictor:
         for example, (ids, ended) in zip(
             batch, greedy(self.model, prefix, {self.encoder.end_id} | self._model_ends(), limit), strict=True
         ):
-            text = self.encoder.unescape(self.encoder.tokenizer.decode(ids, skip_special_tokens=True))
+            text = self.encoder.decode(ids)
             answer = self.judge.parse(text, example) if ended else None
             replies.append((text, answer, None if ended else "truncated", None))
         return replies

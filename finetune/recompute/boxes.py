@@ -170,7 +170,9 @@ def _placed(place: int, answer: str, tile: Sequence[int]) -> list[dict[str, Any]
     return [
         {
             "label": row["label"],
-            "box": [a + value / 1000 * (b - a) for value, a, b in zip(row["box"], starts, ends, strict=True)],
+            "box": [a + value / 1000 * (b - a) for value, a, b in zip(row["box"], starts, ends, strict=True)]
+            if any(row["box"])
+            else [0.0] * 4,
             "score": row.get("score"),
             "tile": place,
         }

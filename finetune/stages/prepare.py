@@ -17,6 +17,7 @@ from finetune.duplicates.sketch import Sketches
 from finetune.errors import DataError
 from finetune.example import BadRow
 from finetune.rundir import Json, RunDir, read_json
+from finetune.tasks import _forms
 
 OPEN = "open answer"
 """What counts as the label of an example whose answer is none of the closed ones."""
@@ -172,7 +173,7 @@ def _write(
     renamed: dict[str, str],
 ) -> list[Path]:
     """Writes the split files of every part and the manifest in a pass each; returns their paths."""
-    task = named.load("task", config.task.kind)
+    task, section = named.load("task", config.task.kind), _forms.settled(config)
     written: list[Path] = []
     for part, fold in zip(run.parts(config.data.folds), folds, strict=True):
         paths = {name: part.split(name) for name in split.SPLITS}
@@ -182,7 +183,7 @@ def _write(
                 handle = handles.get(fold.splits[example.id])
                 if handle is not None:
                     group = renamed.get(example.group, example.group)
-                    messages = task.messages(config.task, labels, example)
+                    messages = task.messages(section, labels, example)
                     example = dataclasses.replace(example, messages=messages, group=group)
                     handle.write(dataset.to_line(example))
         written += paths.values()

@@ -25,6 +25,7 @@ from finetune.evaluation import units
 from finetune.evaluation.pairing import Test
 from finetune.example import BadRow, Example, Mode, Prediction
 from finetune.rundir import Json, RunDir
+from finetune.tasks import _forms
 
 MAY_CHANGE = ("hardware.", "model.path", "evaluate.batch_size", "evaluate.positive", "evaluate.threshold")
 """Beginnings of the keys that may be replaced: everything else is what the adapter was trained with."""
@@ -113,9 +114,10 @@ def _readable(config: Config, path: Path) -> tuple[list[Example], list[tuple[str
         except DataError as error:
             bad.append((shown(item.path if isinstance(item, BadRow) else item), str(error)))
             continue
-        example = Example(id=item, images=(ref,), target="[]", group=item, row=item)
+        size = (picture.height, picture.width)
+        example = Example(id=item, images=(ref,), target="[]", group=item, row=item, size=size)
         cut = config.data.tiles.size is not None
-        found += tiles.pieces(example, (picture.height, picture.width), config.data.tiles) if cut else [example]
+        found += tiles.pieces(example, size, config.data.tiles) if cut else [example]
     return found, bad
 
 
@@ -140,7 +142,8 @@ def _answers(
             f"{run.root} has no finished adapter in {part.adapter}; let its command run to the end first."
         )
     labels = dataset.labels(run)
-    task = config.task if question is None else dataclasses.replace(config.task, question=question)
+    section = _forms.settled(config)
+    task = section if question is None else dataclasses.replace(section, question=question)
     messages = named.load("task", task.kind).messages
     asked = [dataclasses.replace(example, messages=messages(task, labels, example)) for example in examples]
     tuned = opening.opened(dataclasses.replace(config, task=task), run, part, ["tuned"], keep=False)
