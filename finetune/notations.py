@@ -202,7 +202,7 @@ _BEGINS = {
     "paligemma": r"[^;\n]+",
     "internvl": r"\[[^\[\]]*\](?=\s*,|\s*\]|\s*<)|<box>(?![^<]*</box>)",
     "minicpmv": r"<box>",
-    "glm4v": r"<\|begin_of_box\|>(?![^<]*<\|end_of_box\|>)",
+    "glm4v": r"\[[^\[\]]*\](?=\s*,|\s*\]|\s*<)|<\|begin_of_box\|>(?![^<]*<\|end_of_box\|>)",
     "qwen2_vl": r"<\|box_start\|>",
 }
 """What begins a box, by which boxes that are not whole are counted."""
@@ -245,7 +245,7 @@ class Form:
         """Boxes of a reply; None where it is not in this notation.
 
         A box that is empty, not whole or without area is in the list as `UNREADABLE`: it costs
-        that box. Coordinates outside of the space, or all below 1 where it has more steps than
+        that box, beside others that can be read. Coordinates outside of the space, or all below 1 where it has more steps than
         one, say that another notation was written, and the reply is not read.
         """
         kind, _, key = self.notation.container.partition(":")
@@ -257,7 +257,7 @@ class Form:
             if corners is not None and not self._inside(corners):
                 return None
             found.append(Placed(label, UNREADABLE if corners is None else self._thousandths(corners), score))
-        return found
+        return None if found and all(box.box == UNREADABLE for box in found) else found
 
     @property
     def _spans(self) -> tuple[float, float]:
@@ -316,6 +316,10 @@ Row = tuple[str, Corners | None, float | None]
 Cell = tuple[str, tuple[float, ...]]
 
 
+_BEGUN = re.compile(r"\s*(?:```(?:json)?\s*)?\[?\s*\{")
+"""A reply that is a list from its beginning, so that nothing before it denies it."""
+
+
 def _read_json(text: str, key: str) -> list[Row] | None:
     """Label, coordinates and score of each object; None where another key says another notation."""
     found = values(text)
@@ -323,7 +327,7 @@ def _read_json(text: str, key: str) -> list[Row] | None:
     if len(found) == 1:
         single = isinstance(found[0], dict) and key in found[0]
         rows = [found[0]] if single else held_list(found[0])
-    elif not found and "{" in text:
+    elif not found and _BEGUN.match(text):
         rows = [_object(match[0]) for match in re.finditer(r"\{[^{}]*(?:\}|$)", text)]
     if rows is None:
         return None

@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from finetune import named, notations
+from finetune import named
 from finetune.config import TaskConfig
 from finetune.example import Example
 from finetune.parsing.refusals import looks_refused
@@ -66,7 +66,7 @@ class Reader:
         """What the parser reads in a text; `parser` is that of the row, which names a notation of boxes."""
         vocabulary = self._parser.vocabulary(self.task, self.labels, example)
         _, _, form = parser.partition(" ")
-        more = (notations.spelled(form),) if form else ()
+        more = (self._parser.form_of(form),) if form else ()
         found: str | None = self._parser.parse(text, vocabulary, self.task.synonyms, *more)
         return found
 

@@ -19,9 +19,11 @@ from finetune.tasks._seam import open_choices as choices
 PARSER = "detect/4"
 QUESTION = "Find every {labels}."
 _SAYS_FORM = re.compile(r"\bx_?1\b|\bxmin\b|bbox|box_2d|thousandth|<box|<loc|\bJSON\b", re.IGNORECASE)
+form_of = notations.spelled
+"""The form that the field `parser` of a prediction names after the parser, to read its text again."""
 TILES = ("nms",)
 """Ways in which answers about tiles make one about the image."""
-METRICS = ("f1_iou50", "count_error", "map_50")
+METRICS = ("f1_iou50", "count_error", "unreadable_boxes", "map_50", "map_50_95")
 
 __all__ = ["METRICS", "PARSER", "QUESTION", "Options", "choices", "labels"]
 
