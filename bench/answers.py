@@ -21,10 +21,11 @@ from typing import Any
 import torch
 
 from data_adapters import synthetic
-from finetune import models, pixels
-from finetune.config import Config, TaskConfig
-from finetune.encoding import IGNORED, Encoder
+from finetune.config.schema import Config, TaskConfig
 from finetune.example import Example, Message
+from finetune.images import decode
+from finetune.models import load as models
+from finetune.models.encoding import IGNORED, Encoder
 from finetune.predictors.local import SLACK_TOKENS, LocalPredictor, score_labels
 
 WORDS = (
@@ -85,7 +86,7 @@ def prefix_against_full(
 ) -> float:
     """Scores all labels with one prefill, and with a forward pass over prompt, picture and label for each."""
     encoder = Encoder(loaded.processor, loaded.family)
-    images = [[pixels.load(root, ref) for ref in example.images] for example in examples]
+    images = [[decode.load(root, ref) for ref in example.images] for example in examples]
 
     def full() -> torch.Tensor:
         columns = []
@@ -119,7 +120,7 @@ def batch_against_one(
     def one_by_one() -> list[str]:
         texts = []
         for example in examples:
-            images = [pixels.load(root, ref) for ref in example.images]
+            images = [decode.load(root, ref) for ref in example.images]
             batch = encoder.prompts([example], [images])
             with torch.inference_mode():
                 ids = loaded.model.generate(**batch, do_sample=False, max_new_tokens=longest)[0]

@@ -23,13 +23,14 @@ import torch
 from answers import WORDS, drawn, timed
 from peft import LoraConfig, get_peft_model
 
-from finetune import models, pixels
-from finetune.config import Config, TaskConfig
-from finetune.decoding import greedy, prefill
+from finetune.config.schema import Config, TaskConfig
 from finetune.example import Example
-from finetune.features.cache import FeatureCache
-from finetune.features.store import Store
-from finetune.features.tower import Tower
+from finetune.images import decode
+from finetune.models import load as models
+from finetune.models.decoding import greedy, prefill
+from finetune.models.feature_cache import FeatureCache
+from finetune.models.feature_store import Store
+from finetune.models.vision_features import Tower
 from finetune.predictors.local import LocalPredictor
 
 LONG = 64
@@ -59,7 +60,7 @@ def main() -> int:
 def one(predictor: LocalPredictor, example: Example, root: Path, **lengths: int) -> str:
     """The text of one reply, as the library's documentation writes it."""
     encoder = predictor.encoder
-    batch = encoder.prompts([example], [[pixels.load(root, ref) for ref in example.images]])
+    batch = encoder.prompts([example], [[decode.load(root, ref) for ref in example.images]])
     ids = predictor.model.generate(**batch, do_sample=False, **lengths)[0]
     return encoder.tokenizer.decode(ids[batch["input_ids"].shape[1] :], skip_special_tokens=True)
 
@@ -69,7 +70,7 @@ def texts(predictor: LocalPredictor, examples: Sequence[Example], root: Path, ro
     encoder = predictor.encoder
 
     def long() -> list[str]:
-        images = [[pixels.load(root, ref) for ref in example.images] for example in examples]
+        images = [[decode.load(root, ref) for ref in example.images] for example in examples]
         rows = greedy(predictor.model, prefill(predictor.model, encoder.prompts(examples, images)), set(), LONG)
         return [encoder.tokenizer.decode(ids, skip_special_tokens=True) for ids, _ in rows]
 
@@ -114,7 +115,7 @@ def job(loaded: models.Loaded, examples: Sequence[Example], root: Path, rounds: 
                 with predictor._state(name):
                     found.append(one(predictor, example, root, max_new_tokens=20))
                     for label in LABELS:
-                        images = [[pixels.load(root, ref) for ref in example.images]]
+                        images = [[decode.load(root, ref) for ref in example.images]]
                         batch = encoder.supervised([dataclasses.replace(example, target=label)], images)
                         batch.pop("labels")
                         predictor.model(**batch)

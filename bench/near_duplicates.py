@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from finetune.duplicates import search
-from finetune.duplicates.sketch import sketch
+from finetune.data.duplicates import search
+from finetune.data.duplicates.fingerprint import sketch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from duplicates import planted  # type: ignore[import-not-found]  # the generator that the tests use too
+from data.duplicates import planted  # type: ignore[import-not-found]  # the generator that the tests use too
 
 
 def main() -> None:

@@ -22,11 +22,12 @@ import pyarrow as pa
 import pyarrow.parquet
 from PIL import Image
 
-from finetune import dataset, pixels
-from finetune.config import Config, DataConfig, HardwareConfig, RunConfig, TaskConfig
+from finetune.config.schema import Config, DataConfig, HardwareConfig, RunConfig, TaskConfig
+from finetune.data import source as dataset
 from finetune.example import ImageRef
+from finetune.images import decode
+from finetune.pipeline import prepare
 from finetune.rundir import RunDir
-from finetune.stages import prepare
 
 SAMPLED_S = 0.2
 
@@ -96,7 +97,7 @@ def plain(file: Path) -> None:
 
 def full(file: Path) -> Image.Image:
     """The full decode of one image: path judged, header checked, upright, RGB."""
-    return pixels.load(file.parent, ImageRef(file.name))
+    return decode.load(file.parent, ImageRef(file.name))
 
 
 def decoding(root: Path) -> list[float]:
@@ -106,7 +107,7 @@ def decoding(root: Path) -> list[float]:
     for _ in range(REPEATS):
         for index, file in enumerate(files):
             image = full(file)
-            ways = partial(plain, file), partial(full, file), image.tobytes, partial(pixels.fingerprint, image)
+            ways = partial(plain, file), partial(full, file), image.tobytes, partial(decode.fingerprint, image)
             for way, work in enumerate(ways):
                 start = time.process_time()
                 work()

@@ -24,7 +24,7 @@ from pathlib import Path
 import jobs
 import plot
 
-from finetune import cpu
+from finetune.models import cpu
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
     python bench/spinning.py [--seconds 6] [--busy 1]
 
 Small products are a pass of the embedded model, forward and backward; large ones are a layer of width 2,048 on 512
-tokens. libgomp's threads wait busily for one another. As it comes they wait long; `finetune.cpu.share` has them wait
-3,000 rounds; OMP_WAIT_POLICY=passive sends them to sleep at once. Each figure is from a process of its own.
+tokens. libgomp's threads wait busily for one another. As it comes they wait long; `finetune.models.cpu.share` has them
+wait 3,000 rounds; OMP_WAIT_POLICY=passive sends them to sleep at once. Each figure is from a process of its own.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 
-from finetune import cpu
+from finetune.models import cpu
 
 SETTINGS = {
     "as it comes": {},

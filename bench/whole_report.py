@@ -20,10 +20,10 @@ sys.path[:0] = [str(TESTS / name) for name in ("", "baseline", "report")]
 import chromium  # noqa: E402 - of the tests
 import made  # noqa: E402
 
-from finetune import compose  # noqa: E402
+from finetune.config import compose  # noqa: E402
+from finetune.data.split import fraction  # noqa: E402
 from finetune.example import Example  # noqa: E402
 from finetune.rundir import RunDir  # noqa: E402
-from finetune.split import fraction  # noqa: E402
 
 NAME = "made_up"
 WIDTHS = {"wide": 1400, "narrow": 390}

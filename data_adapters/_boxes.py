@@ -6,7 +6,7 @@ from typing import Literal
 
 from finetune.errors import ConfigError, DataError
 from finetune.example import Box
-from finetune.pixels import Header, upright
+from finetune.images.decode import Header, upright
 
 DrawnOn = Literal["stored", "upright"]
 """Which pixels annotations mean: those in the file, or those a viewer shows that obeys EXIF."""

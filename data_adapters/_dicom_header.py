@@ -11,9 +11,9 @@ import numpy as np
 
 from data_adapters import _files
 from data_adapters._dicom_image import DAMAGED
-from finetune import pixels
 from finetune.errors import DataError
 from finetune.example import BadRow
+from finetune.images import decode
 
 MAX_DEFLATED_BYTES = 2**19
 """Deflated files are inflated whole before anything is known of them, by up to a factor of 1,000."""
@@ -114,7 +114,7 @@ def read(root: Path, relative: str, burned_in: bool) -> Header:
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
-    place = pixels.check(root, relative)
+    place = decode.check(root, relative)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about values of the header that are not used here

@@ -14,7 +14,7 @@ from PIL import Image
 
 from data_adapters._dicom_window import FUNCTIONS, Rule, Values, linear, parse
 from finetune.errors import DataError
-from finetune.pixels import MAX_PIXELS, MAX_SIDE_PX
+from finetune.images.decode import MAX_PIXELS, MAX_SIDE_PX
 
 PIPELINE = "dicom8/1"
 

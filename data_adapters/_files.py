@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 from data_adapters.image_folder import SPLIT_WORDS, scan
-from finetune import pixels
 from finetune.errors import DataError
 from finetune.example import BadRow
+from finetune.images import decode
 
 MAX_TEXT_BYTES = 16 * 2**20
 """Largest annotation file of one image; whole-set files have no cap of their own."""
@@ -41,7 +41,7 @@ def read_text(root: Path, relative: str, max_bytes: int | None = MAX_TEXT_BYTES)
     Raises:
         DataError: it cannot be read, is too large, or is not UTF-8.
     """
-    place = pixels.check(root, relative, "file", may_be_empty=True)
+    place = decode.check(root, relative, "file", may_be_empty=True)
     if max_bytes is not None and place.stat().st_size > max_bytes:
         raise DataError(f"{relative} has {place.stat().st_size:,} bytes; at most {max_bytes:,} are read.")
     try:

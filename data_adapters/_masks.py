@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from finetune import pixels
 from finetune.errors import DataError
 from finetune.example import Box, ImageRef
+from finetune.images import decode
 
 _CONNECTED = np.ones((3, 3), dtype=np.int64)
 """Pixels that touch at a corner belong together."""
@@ -27,8 +27,8 @@ def boxes(root: Path, mask: str, ref: ImageRef, names: Mapping[int, str] | str, 
     Raises:
         DataError: the mask is no mask, has another size, or a value without a name.
     """
-    values = pixels.load_values(root, mask)
-    header = pixels.header(root, ref)
+    values = decode.load_values(root, mask)
+    header = decode.header(root, ref)
     if header.orientation != 1:
         raise DataError(f"EXIF turns the image (orientation {header.orientation}), but not its mask; save it upright.")
     if values.shape != (header.height, header.width):

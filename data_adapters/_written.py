@@ -5,8 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from finetune import pixels
 from finetune.example import ImageRef
+from finetune.images import decode
 
 
 def write(image: Image.Image, folder: Path) -> ImageRef:
@@ -16,7 +16,7 @@ def write(image: Image.Image, folder: Path) -> ImageRef:
         image: decoded pixels.
         folder: `data/images` of the run.
     """
-    name = f"{pixels.digest([image])[:40]}.png"
+    name = f"{decode.digest([image])[:40]}.png"
     if not (folder / name).exists():
         partial = folder / f".{name}.{os.getpid()}.partial"
         clean = Image.frombytes(image.mode, image.size, image.tobytes())  # leaves comments, profiles and EXIF behind

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from data_adapters import _boxes, _files
 from data_adapters.image_folder import group_of, group_rule
-from finetune import pixels
 from finetune.errors import DataError
 from finetune.example import BadRow, Box, Example, ImageRef
+from finetune.images import decode
 
 WRITES_IMAGES = False
 
@@ -142,7 +142,7 @@ def _boxes_of(
             dropped += 1
             continue
         found.append(_box(annotation, number, whole.labels))
-    header = pixels.header(root, image(relative, options))
+    header = decode.header(root, image(relative, options))
     frame = _boxes.drawn_on(header, options.drawn_on, _stated(entry))
     return _boxes.place(found, header, frame), dropped
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_adapters import _boxes, _files, _turns
-from finetune import pixels
 from finetune.errors import DataError
 from finetune.example import BadRow, Box, Example, ImageRef
+from finetune.images import decode
 
 WRITES_IMAGES = False
 
@@ -100,7 +100,7 @@ def _rows(root: Path, file: str) -> Iterator[tuple[str, Any]]:
         yield from ((f"{file} row {n}", None if isinstance(row, str) else row) for n, row in enumerate(tree, 1))
         return
     try:
-        with pixels.check(root, file).open(encoding="utf-8-sig") as handle:
+        with decode.check(root, file).open(encoding="utf-8-sig") as handle:
             for number, line in enumerate(handle, 1):
                 if line.strip():
                     yield f"{file} line {number}", _parsed(line)
@@ -217,7 +217,7 @@ def _placed(root: Path, refs: tuple[ImageRef, ...], said: _turns.Talk, options: 
     for index, ref in enumerate(refs):
         mine = [box for box in said.boxes or () if box.image == index]
         if mine:
-            header = pixels.header(root, ref)
+            header = decode.header(root, ref)
             frame = _boxes.drawn_on(header, options.drawn_on, None)
             width, height = (header.width, header.height) if frame == "stored" else header.size
             x, y = (width, height) if said.shares else (1, 1)

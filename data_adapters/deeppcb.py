@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from data_adapters import _boxes, _files
-from finetune import pixels
 from finetune.errors import DataError
 from finetune.example import BadRow, Box, Example, ImageRef
+from finetune.images import decode
 
 WRITES_IMAGES = False
 
@@ -64,8 +64,8 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             continue
         where, tested, template, board, boxes, more = row
         try:
-            header = pixels.header(root, ImageRef(tested))
-            if options.template and pixels.header(root, ImageRef(template)).size != header.size:
+            header = decode.header(root, ImageRef(tested))
+            if options.template and decode.header(root, ImageRef(template)).size != header.size:
                 raise DataError(f"its template {template!r} has another size.")
             placed = _boxes.place(boxes, header, _boxes.drawn_on(header, options.drawn_on, None))
         except DataError as error:

@@ -10,9 +10,9 @@ from typing import Literal
 
 from data_adapters import _dicom_header, _dicom_image, _dicom_segments, _dicom_window, _files, _written
 from data_adapters._dicom_header import Header
-from finetune import pixels
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Box, Example, ImageRef
+from finetune.images import decode
 
 WRITES_IMAGES = True
 MIN_KEY_BYTES = 16
@@ -130,7 +130,7 @@ def _segments(root: Path, options: Options) -> _dicom_segments.Segments:
 
 def _is_file(root: Path, relative: str) -> bool:
     try:
-        pixels.check(root, relative)
+        decode.check(root, relative)
     except DataError:
         return False
     return True

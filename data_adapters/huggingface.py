@@ -11,9 +11,9 @@ import pyarrow.parquet
 from PIL import Image
 
 from data_adapters import _files, _written
-from finetune import pixels
 from finetune.errors import DataError
 from finetune.example import BadRow, Example, ImageRef, Message
+from finetune.images import decode
 
 WRITES_IMAGES = True
 _ROWS = 32
@@ -73,7 +73,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
     if not kept:
         raise DataError(f"data.path={root} holds neither .arrow nor .parquet files.")
     for file in kept:
-        place = pixels.check(root, file)
+        place = decode.check(root, file)
         try:
             for number, (row, names) in enumerate(_batches(place, file, options), 1):
                 yield _item(root, file, number, row, names, options, images)
@@ -167,7 +167,7 @@ def _picture(root: Path, value: Any, where: str, options: Options) -> Image.Imag
     content = value.get("bytes") if isinstance(value, dict) else value
     path = value.get("path") if isinstance(value, dict) else value if isinstance(value, str) else None
     if isinstance(content, bytes):
-        return pixels.decode(content, ImageRef(f"{where}, picture", frame=options.frame, window=window))
+        return decode.decode(content, ImageRef(f"{where}, picture", frame=options.frame, window=window))
     if not isinstance(path, str):
         raise DataError(f"{options.image!r} is {repr(value)[:60]}, expected the bytes of a picture.")
-    return pixels.load(root, ImageRef(path, frame=options.frame, window=window))
+    return decode.load(root, ImageRef(path, frame=options.frame, window=window))

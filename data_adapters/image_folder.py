@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example, ImageRef
-from finetune.pixels import SUFFIXES
+from finetune.images.decode import SUFFIXES
 
 SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Folder names that mean a split, in lower case."""

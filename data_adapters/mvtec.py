@@ -7,9 +7,9 @@ from typing import Literal
 
 from data_adapters import _files, _masks
 from data_adapters.image_folder import group_of, group_rule
-from finetune import pixels
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example, ImageRef
+from finetune.images import decode
 
 WRITES_IMAGES = False
 
@@ -127,7 +127,7 @@ def _listed(folder: Path) -> list[Path]:
 def _beside(root: Path, folder: str, *parts: str) -> Iterator[BadRow]:
     """Folders and images that lie beside the parts of a tree and would be left out without a word."""
     for entry in _listed(root / folder):
-        if entry.name not in parts and (entry.is_dir() or entry.suffix.lower() in pixels.SUFFIXES):
+        if entry.name not in parts and (entry.is_dir() or entry.suffix.lower() in decode.SUFFIXES):
             where = f"{folder}/{entry.name}"
             yield BadRow(where, where, f"stands beside {', '.join(parts)}, and is no part of this layout; take it out")
 

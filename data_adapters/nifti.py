@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data_adapters import _files, _written
-from finetune import pixels
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example, ImageRef
+from finetune.images import decode
 
 WRITES_IMAGES = True
 MAX_VOXELS = 2**29
@@ -110,7 +110,7 @@ def volume(root: Path, name: str, options: Options) -> list[Image.Image]:
         from nibabel.wrapstruct import WrapStructError
     except ImportError as error:
         raise DataError(f"{name}: NIfTI files need nibabel: pip install 'onsite-vlm[nifti]'.") from error
-    place = pixels.check(root, name)
+    place = decode.check(root, name)
     if not name.lower().endswith((".nii", ".nii.gz")):
         raise DataError("is no NIfTI file; expected .nii or .nii.gz.")
     try:
@@ -144,7 +144,7 @@ def _shown(plane: NDArray[Any], steps: list[float], options: Options) -> Image.I
         raise DataError(f"has voxels of {steps} mm, which is no shape to show.")
     size = tuple(round(side * step / min(steps)) for side, step in zip(grey.size, steps, strict=True))
     if size != grey.size:
-        if max(size) > pixels.MAX_SIDE_PX or size[0] * size[1] > pixels.MAX_PIXELS:
+        if max(size) > decode.MAX_SIDE_PX or size[0] * size[1] > decode.MAX_PIXELS:
             raise DataError(f"has slices of {size[0]} x {size[1]} square pixels, which is too large.")
         grey = grey.resize((size[0], size[1]), Image.Resampling.BILINEAR)
     return grey.convert("RGB")

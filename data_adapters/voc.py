@@ -9,9 +9,9 @@ from typing import Literal
 
 from data_adapters import _boxes, _files
 from data_adapters.image_folder import group_of, group_rule
-from finetune import pixels
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Box, Example, ImageRef
+from finetune.images import decode
 
 WRITES_IMAGES = False
 
@@ -114,7 +114,7 @@ def _boxes_of(root: Path, relative: str, file: str, options: Options) -> tuple[B
                 "that wrote it counts from 0, say data.options.first_pixel=0."
             )
         boxes.append(Box(corners[0] - first, corners[1] - first, corners[2], corners[3], name))
-    header = pixels.header(root, image(relative, options))
+    header = decode.header(root, image(relative, options))
     return _boxes.place(boxes, header, _boxes.drawn_on(header, options.drawn_on, _stated(tree)))
 
 

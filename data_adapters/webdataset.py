@@ -10,9 +10,9 @@ from typing import Any
 
 from data_adapters import _boxes, _files, _written
 from data_adapters.image_folder import group_of, group_rule
-from finetune import pixels
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example, ImageRef
+from finetune.images import decode
 
 WRITES_IMAGES = True
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -73,7 +73,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
     for shard in [path.name] if path is not None and path.is_file() else _shards(root):
         seen: Counter[str] = Counter()
         try:
-            with tarfile.open(pixels.check(root, shard), mode="r:") as archive:
+            with tarfile.open(decode.check(root, shard), mode="r:") as archive:
                 for item in _samples(archive, shard):
                     if isinstance(item, BadRow):
                         yield item
@@ -156,7 +156,7 @@ def _item(
         group = _group(shard, key, fields, options)
         window = (options.window[0], options.window[1]) if options.window else None
         decoded = [
-            pixels.decode(files[ending], ImageRef(f"{key}.{ending}", frame=options.frame, window=window))
+            decode.decode(files[ending], ImageRef(f"{key}.{ending}", frame=options.frame, window=window))
             for ending in _endings(files, options)
         ]
         meta = {name: _field(fields, name) for name in options.meta}
@@ -176,7 +176,7 @@ def _item(
 
 
 def _endings(files: dict[str, bytes], options: Options) -> tuple[str, ...]:
-    found = [ending for ending in files if f".{ending.rpartition('.')[2]}" in pixels.SUFFIXES]
+    found = [ending for ending in files if f".{ending.rpartition('.')[2]}" in decode.SUFFIXES]
     missing = [ending for ending in options.images if ending.lower() not in files]
     if missing or not found or (not options.images and len(found) > 1):
         wanted = ", ".join(options.images) or "one picture"

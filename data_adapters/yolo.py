@@ -9,9 +9,9 @@ import yaml
 
 from data_adapters import _boxes, _files
 from data_adapters.image_folder import group_of, group_rule
-from finetune import pixels
 from finetune.errors import DataError
 from finetune.example import BadRow, Box, Example, ImageRef
+from finetune.images import decode
 
 WRITES_IMAGES = False
 _BESIDE_LABELS = "classes.txt"
@@ -118,7 +118,7 @@ def _example(
             "has no label file. Give it one (an empty file says that it shows nothing), or set "
             "data.options.missing=background if images without one show nothing."
         )
-    header = pixels.header(root, image(relative, options))
+    header = decode.header(root, image(relative, options))
     frame = _boxes.drawn_on(header, options.drawn_on, None)
     size = (header.width, header.height) if frame == "stored" else header.size
     lines = [] if file is None else _files.read_text(root, file).splitlines()

@@ -13,7 +13,7 @@ image), or text that the model writes. Questions with open answers are answered 
 
 @dataclass(frozen=True)
 class ImageRef:
-    """Where an image is and how to read it; pixels are decoded by `finetune.pixels` alone.
+    """Where an image is and how to read it; pixels are decoded by `finetune.images.decode` alone.
 
     Attributes:
         path: POSIX path relative to the image root (`data.path`, or `RUN/data` where the adapter wrote the files).
@@ -117,7 +117,7 @@ class Prediction:
     """What one model said about one example: a line of `eval/WHO.predictions.jsonl`.
 
     Attributes:
-        image_sha256: digest over the ordered digests of the decoded pixels (`finetune.pixels.digest`).
+        image_sha256: digest over the ordered digests of the decoded pixels (`finetune.images.decode.digest`).
         text: the raw reply, untouched; for scored answers the winning label.
         answer: what the parser made of it, or None.
         probabilities: label -> probability, summing to 1, where the answering mode gives them.

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from finetune import compose
-from finetune.config import Config
+from finetune.config import compose
+from finetune.config.schema import Config
 from finetune.rundir import RunDir
 
 LABELS = ("no defect", "scratch")
@@ -17,8 +17,8 @@ def build(root: Path) -> Path:
     from peft import LoraConfig, get_peft_model
     from training import micro
 
-    from finetune import models
-    from finetune.stages import prepare
+    from finetune.models import load as models
+    from finetune.pipeline import prepare
 
     micro.save(root / "base")
     for number in range(30):

@@ -9,7 +9,7 @@ import guard
 import pytest
 from hypothesis import settings
 
-from finetune import cpu
+from finetune.models import cpu
 
 # Read by the libraries at import, so before any of them: what `network=none` sets for a run (finetune/egress.py).
 os.environ.update(

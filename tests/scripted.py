@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from finetune.config import DecisionConfig, EvaluateConfig
+from finetune.config.schema import DecisionConfig, EvaluateConfig
 from finetune.evaluation import comparison
 from finetune.evaluation.pairing import Test
 from finetune.example import Example, ImageRef, Message, Prediction

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from finetune import compose, dataset, named, panels, pixels, runner
-from finetune.config import Config, DataConfig, EvaluateConfig, TaskConfig
+from finetune.config import compose
+from finetune.config.schema import Config, DataConfig, EvaluateConfig, TaskConfig
+from finetune.data import example_files
 from finetune.example import Example, ImageRef, Prediction
+from finetune.images import decode
+from finetune.pipeline import evaluate, runner
+from finetune.regressions import panel as panels
 from finetune.rundir import RunDir, sha256_file
-from finetune.stages import evaluate
 from finetune.tasks import classify
 
 LABELS = ("good", "scratch", "pit")
@@ -70,7 +73,7 @@ def prepare(root: Path, parts: int = 24, folds: int = 0, labels: tuple[str, ...]
         tests = range(number * parts, (number + 1) * parts)
         for split, own in (("train", range(500, 520)), ("val", range(700, 705)), ("test", tests)):
             rows = examples(chosen, run, split, own)
-            run.write_jsonl(part.split(split), map(dataset.to_row, rows))
+            run.write_jsonl(part.split(split), map(example_files.to_row, rows))
             balance[part.name or split] = {label: sum(row.target == label for row in rows) for label in labels}
         _training(run, part)
     total = {label: sum(counts[label] for counts in balance.values()) for label in labels}
@@ -99,7 +102,7 @@ def prepare(root: Path, parts: int = 24, folds: int = 0, labels: tuple[str, ...]
             "id": path.stem,
             "path": f"images/{path.name}",
             "sha256": sha256_file(path),
-            "pixels_sha256": pixels.digest([pixels.load(run.data, ImageRef(f"images/{path.name}"))]),
+            "pixels_sha256": decode.digest([decode.load(run.data, ImageRef(f"images/{path.name}"))]),
         }
         for path in images
     ]
@@ -141,7 +144,7 @@ def answer(example: Example, labels: tuple[str, ...], who: str, mode: str, root:
     silent = mode == "generate" and who == "base" and luck > 0.9
     return Prediction(
         id=example.id,
-        image_sha256=pixels.digest([pixels.load(root, ref) for ref in example.images]),
+        image_sha256=decode.digest([decode.load(root, ref) for ref in example.images]),
         question=example.question,
         gold=example.target,
         text="The surface looks worn." if silent else said,
@@ -173,7 +176,7 @@ class Scripted:
 
 def ask(config: Config, run: RunDir, part, who) -> Scripted:
     """Stands for `evaluate._ask_local`, which loads a model."""
-    return Scripted(run, dataset.labels(run))
+    return Scripted(run, example_files.labels(run))
 
 
 def panel_replies(config: Config, run: RunDir) -> tuple[dict, dict]:
@@ -230,7 +233,7 @@ def finished(monkeypatch, root: Path, **settings) -> tuple[Config, RunDir]:
     for name in ("prepare", "train"):
         own = [path for path in written if path.is_relative_to(run.data if name == "prepare" else run.train)]
         files = {path.relative_to(run.root).as_posix(): sha256_file(path) for path in own}
-        made = runner.fingerprint(named.load("stage", name), chosen, run)
+        made = runner.fingerprint(runner.stage_module(name), chosen, run)
         stages[name] = {"status": "done", "seconds": 1.0, "fingerprint": made, "sources": "", "files": files}
     run.update_status(stages=stages)
     runner.execute(replace(chosen, stages=("evaluate", "report")), ["recipe=defects"])

@@ -12,8 +12,8 @@ def test_stages_that_ask_no_model_load_no_model_library():
     code = (
         "import sys\n"
         "from finetune import runner\n"
-        "from finetune.verbs import predict\n"
-        "from finetune.stages import evaluate, prepare, report\n"
+        "from finetune.cli import predict\n"
+        "from finetune.pipeline import evaluate, prepare, report\n"
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

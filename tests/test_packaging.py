@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from setuptools import find_packages
 
 import finetune
 
@@ -29,7 +30,9 @@ def packages() -> set[str]:
 
 
 def test_every_package_is_declared():
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages()
+    beside = ("finetune.conf", "finetune.launch", "finetune.recipes")
+    found = find_packages(str(ROOT), include=["finetune", "finetune.*", "data_adapters"])
+    assert {*found, *beside} == packages()
 
 
 def test_imports_are_declared_dependencies_and_dependencies_are_imported():
@@ -64,7 +67,17 @@ def wheel(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
     # setuptools writes build/ into the tree that it builds: a copy keeps the checkout clean, and knows no stale files.
     source = out / "source"
-    tracked = ["pyproject.toml", "README.md", "LICENSE", "finetune", "data_adapters", "conf", "launch", "recipes"]
+    tracked = [
+        "pyproject.toml",
+        "setup.py",
+        "README.md",
+        "LICENSE",
+        "finetune",
+        "data_adapters",
+        "conf",
+        "launch",
+        "recipes",
+    ]
     source.mkdir()
     for name in tracked:
         call("cp", "-r", ROOT / name, source / name, cwd=out)

@@ -11,13 +11,13 @@ import synthetic
 from scripted import answers, asked, every, rule
 
 from finetune import recompute
+from finetune.cli import verify
 from finetune.errors import IntegrityError
-from finetune.evaluation import breakdown, comparison, units
+from finetune.evaluation import breakdown, comparison, decision_units
 from finetune.recompute import details, headline, verdict
 from finetune.recompute.differences import _held, _ruled
 from finetune.recompute.rows import Setting
 from finetune.rundir import RunDir, read_json, read_jsonl
-from finetune.verbs import verify
 
 
 def both(test, models, generated, evaluate, validation=None, fairness=()):
@@ -26,7 +26,7 @@ def both(test, models, generated, evaluate, validation=None, fairness=()):
         test, models, generated, evaluate, baseline="service", validation=validation, fairness=fairness
     )
     found["subgroups"] = breakdown.subgroups(
-        test, units.acted(models, test.positive, evaluate, "service"), evaluate.subgroups
+        test, decision_units.acted(models, test.positive, evaluate, "service"), evaluate.subgroups
     )
     more = breakdown.everything(test, models, generated, evaluate, baseline="service", validation=validation)
     setting = Setting(test.labels, evaluate, "service", 0, test.folds, [e.meta for e in test.examples], test.task)

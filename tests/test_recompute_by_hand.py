@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.recompute import (
     boxes,
     numbers,
@@ -18,9 +18,9 @@ from finetune.recompute import (
     ratios,
     texts,
 )
-from finetune.scoring import boxes as first_boxes
+from finetune.scoring import box_metrics as first_boxes
 from finetune.scoring import fields as first_fields
-from finetune.scoring import number as first_number
+from finetune.scoring import numbers as first_number
 
 GRADES = ("none", "mild", "moderate", "severe")
 ORDERED = TaskConfig(labels=GRADES, options={"ordered": True})

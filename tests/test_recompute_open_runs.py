@@ -6,13 +6,14 @@ from importlib import import_module
 import pytest
 import synthetic
 
-from finetune import dataset, named, recompute, tiles
-from finetune.config import Config, DataConfig, EvaluateConfig, TaskConfig, TilesConfig
-from finetune.evaluation import judgement
-from finetune.evaluation.judge import Judge
+from finetune import plugins, recompute
+from finetune.config.schema import Config, DataConfig, EvaluateConfig, TaskConfig, TilesConfig
+from finetune.data import example_files, tiles
+from finetune.evaluation import verdict
 from finetune.evaluation.pairing import Test
 from finetune.example import Example, ImageRef, Message
 from finetune.rundir import RunDir, read_json, read_jsonl
+from finetune.tasks import Judge
 
 DENT = '[{"label": "dent", "box": [100, 100, 200, 200]}]'
 SCORED = (
@@ -98,8 +99,8 @@ def finished(root, kind):
     config = replace(Config(), data=DataConfig(adapter="synthetic"), task=task, evaluate=evaluate)
     config = replace(config, run=replace(config.run, root=str(root), dir=str(root / "run")))
     run, asked = RunDir(root / "run"), examples(kind, task, golds)
-    labels = named.load("task", task.kind).labels(task, asked)
-    run.write_jsonl(run.parts(0)[0].split("test"), map(dataset.to_row, asked))
+    labels = plugins.load("task", task.kind).labels(task, asked)
+    run.write_jsonl(run.parts(0)[0].split("test"), map(example_files.to_row, asked))
     run.write_jsonl(run.manifest, [{"id": e.id, "pixels_sha256": f"{n:064x}"} for n, e in enumerate(asked)])
     run.write_json(run.summary, {"labels": labels, "leaks": [{"ids": [asked[0].id]}]})
     run.update_status(schema=1, versions={"finetune": "0.1.0"})
@@ -107,7 +108,7 @@ def finished(root, kind):
     for who, rows in answers.items():
         run.write_jsonl(run.predictions(who), map(asdict, rows))
     test = Test(labels, asked, ("",) * len(asked), evaluate.decision.metric, None, 0, task.kind)
-    judgement.settle(config, run, test, answers, {})
+    verdict.settle(config, run, test, answers, {})
     return config, run
 
 
@@ -148,7 +149,7 @@ def test_the_first_code_is_not_asked_again(case, monkeypatch):
         raise AssertionError("the first code was asked")
 
     _, config, run = case
-    module = named.load("task", config.task.kind)
+    module = plugins.load("task", config.task.kind)
     for name in ("metrics", "extras", "outcome", "judge", "decides"):
         if name in vars(module):
             monkeypatch.setattr(module, name, refuse)

@@ -4,10 +4,10 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from panels.test_shares import reply
+from regressions.test_shares import reply
 
-from finetune.panels import general, refusals
 from finetune.recompute import differences, panels
+from finetune.regressions import general_ability, refusals
 
 LABELS = ("yes", "no")
 
@@ -32,7 +32,7 @@ def written(replies):
 def made():
     replies = {"mmstar": drawn(1, 40), "shapes": drawn(2, 30), "blank": drawn(3, 20), "absent": drawn(4, 20)}
     sets = {name: replies[name] for name in ("mmstar", "shapes")}
-    rows = [general.row(name, both, {"no answer": 2}, ["a.parquet"]) for name, both in sets.items()]
+    rows = [general_ability.row(name, both, {"no answer": 2}, ["a.parquet"]) for name, both in sets.items()]
     asked = {kind: replies[kind] for kind in panels.WITHOUT_ANSWER}
     panel = refusals.panel(asked, list(sets.values()), LABELS)
     told = {"schema": 1, "identity": "ab", "general": rows, "refusals": panel, "references": [], "notes": ["so"]}

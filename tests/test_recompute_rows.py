@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scripted import answers, asked, rule
 
 from finetune import stats
-from finetune.config import EVALUATED, Config, TaskConfig
-from finetune.evaluation import rivals, units
+from finetune.config import compared_models
+from finetune.config.schema import EVALUATED, Config, TaskConfig
+from finetune.evaluation import decision_units
 from finetune.recompute import calibration, compared, differences, formulas
 from finetune.recompute.rows import Setting, decisive
 from finetune.recompute.tasks import Reader
@@ -183,7 +184,7 @@ def test_units_are_the_same_by_either_code(marks, chances, aggregate, threshold)
     evaluate = rule(unit="group", aggregate=aggregate, threshold=threshold)
     rows = answers(UNITS, marks, chances)
     setting = Setting(UNITS.labels, evaluate, None, 0, UNITS.folds, [{}] * 6, "classify")
-    own = units.aggregate(units.at_threshold(rows, "bad", threshold), UNITS, evaluate)
+    own = decision_units.aggregate(decision_units.at_threshold(rows, "bad", threshold), UNITS, evaluate)
     again = decisive("tuned", synthetic.rows(rows), setting)
     assert [(r["gold"], r["answer"], r["outcome"]) for r in again] == [(r.gold, r.answer, r.outcome) for r in own]
     for one, two in zip(own, again, strict=True):
@@ -244,5 +245,5 @@ def test_who_is_compared_is_the_same_by_either_code(kind, models, primary):
         baseline=replace(Config().baseline, kind=kind, name="gpt"),
         evaluate=rule(models=models, primary_baseline=primary),
     )
-    assert compared.names(config) == rivals.names(config)
-    assert compared.replaced(config) == rivals.replaced(config)
+    assert compared.names(config) == compared_models.names(config)
+    assert compared.replaced(config) == compared_models.replaced(config)

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 
 import finetune.recompute
 import finetune.tasks
-from finetune import named, tiles
-from finetune.boxes import Placed, to_json
-from finetune.config import TaskConfig
+from finetune import plugins
+from finetune.config.schema import TaskConfig
+from finetune.data import tiles
 from finetune.example import Score
 from finetune.recompute import boxes as again_boxes
 from finetune.recompute import numbers, of_extract, tasks
 from finetune.scoring import fields as scored_fields
-from finetune.scoring import number
+from finetune.scoring import numbers as number
+from finetune.scoring.box_text import Placed, to_json
 
 NEAR = 1e-9
 FOLDER = Path(finetune.recompute.__file__).parent
@@ -128,7 +129,7 @@ def answered(draw, kind):
 
 def of_stage(task, columns):
     """What the task's own module says, metrics and extras."""
-    module = named.load("task", task.kind)
+    module = plugins.load("task", task.kind)
     found = vars(module).get("metrics", lambda *_: {})(*columns)
     found |= vars(module).get("extras", lambda *_: {})(task, *columns)
     return {name: asdict(score) for name, score in found.items()}
@@ -143,7 +144,7 @@ def assert_same(task, columns):
     assert found.keys() == wanted.keys()
     for name, score in wanted.items():
         assert found[name] == pytest.approx(score, abs=NEAR, rel=0), name
-    judge = named.load("task", task.kind).judge(task)
+    judge = plugins.load("task", task.kind).judge(task)
     reader = tasks.Reader(task, ())
     for gold, answer in zip(*columns[:2], strict=True):
         text = "I'm sorry, I can't help with that." if len(gold) % 2 else "?"
@@ -213,10 +214,15 @@ def test_tiles_are_put_together_the_same_by_either_code(answers, side):
     assert json.loads(again_boxes.joined(answers, where, (16, 16))) == json.loads(tiles.join(answers, where, (16, 16)))
 
 
-CLOSED = ["finetune.scoring", "finetune.stats", "finetune.evaluation", "finetune.tasks", "finetune.tiles"]
-DATA = {"finetune.config", "finetune.dataset", "finetune.example", "finetune.rundir"}
+CLOSED = ["finetune.scoring", "finetune.stats", "finetune.evaluation", "finetune.tasks", "finetune.data.tiles"]
+DATA = {"finetune.config.schema", "finetune.data.source", "finetune.example", "finetune.rundir"}
 """Settings, rows and files."""
-PARSER = {"finetune.parsing.assertions", "finetune.parsing.refusals", "finetune.parsing.units", "finetune.named"}
+PARSER = {
+    "finetune.scoring.assertions",
+    "finetune.scoring.refusals",
+    "finetune.scoring.measurement_units",
+    "finetune.plugins",
+}
 """What reads texts, the table of units, and what finds the parser of a task by its name."""
 
 
@@ -241,7 +247,9 @@ def strangers(source):
 
 def test_the_second_code_knows_nothing_of_the_first():
     assert {file.name: found for file in FOLDER.glob("*.py") if (found := strangers(file.read_text()))} == {}
-    assert [file.name for file in FOLDER.glob("*.py") if "finetune.named" in imported(file.read_text())] == ["tasks.py"]
+    assert [file.name for file in FOLDER.glob("*.py") if "finetune.plugins" in imported(file.read_text())] == [
+        "tasks.py"
+    ]
     dynamic = [file.name for file in FOLDER.glob("*.py") if re.search(r"import_module|__import__", file.read_text())]
     assert dynamic == ["tasks.py"]
 
@@ -271,7 +279,7 @@ def test_a_task_from_elsewhere_is_scored_by_its_own_functions(monkeypatch):
         judge=lambda task: lambda text, answer, gold: "wrong",
         decides=lambda task, labels, one: True,
     )
-    monkeypatch.setattr(named, "load", lambda seam, name: {("task", "riddle"): module}[seam, name])
+    monkeypatch.setattr(plugins, "load", lambda seam, name: {("task", "riddle"): module}[seam, name])
     task = TaskConfig(kind="riddle")
     assert again(task, (["a"], ["a"], ["p"])) == {"luck": asdict(score), "chance": asdict(score)}
     assert tasks.Reader(task, ()).outcome("a", "a", "a") == "wrong"

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from finetune import dataset
-from finetune.baseline import pictures, policy, prices, prompts, verdicts
-from finetune.baseline.asking import Asker, Clock
+from finetune.baseline import images_sent as pictures
+from finetune.baseline import outcomes, policy, prices, prompts
+from finetune.baseline.client import Asker, Clock
 from finetune.baseline.policy import Policy
 from finetune.baseline.prompts import Request, Setup
-from finetune.config import Config
+from finetune.config.schema import Config
+from finetune.data import example_files
 from finetune.errors import ConfigError
 from finetune.example import Example, Prediction
 from finetune.rundir import Json, Part, RunDir, sha256_file
@@ -56,9 +57,9 @@ def plan(config: Config, run: RunDir, labels: Sequence[str]) -> Plan:
     tests, setups = {}, {}
     refs = set()
     for part in run.parts(config.data.folds):
-        tests[part.name] = dataset.read_split(part.split("test"))
+        tests[part.name] = example_files.read_split(part.split("test"))
         prompts.check(config.baseline.prompts, tests[part.name])
-        train = dataset.read_split(part.split("train")) if max(config.baseline.shots, default=0) else []
+        train = example_files.read_split(part.split("train")) if max(config.baseline.shots, default=0) else []
         shots = [prompts.worked(train, labels, number) for number in config.baseline.shots or (0,)]
         setups[part.name] = tuple(Setup(words, shot) for words in (None, *config.baseline.prompts) for shot in shots)
         asked = [*tests[part.name], *(example for shot in shots for example in shot)]
@@ -69,7 +70,7 @@ def plan(config: Config, run: RunDir, labels: Sequence[str]) -> Plan:
 
 
 def _validation(part: Part) -> list[Example]:
-    found = dataset.read_split(part.split("val"))
+    found = example_files.read_split(part.split("val"))
     if not found:
         raise ConfigError(
             "baseline.prompts and baseline.shots are chosen on validation, which is empty: data.split.val."
@@ -115,13 +116,13 @@ class Questioner:
         reply = self._asker.ask(request(self._config, self._labels, self._policy, setup, example, sent, self._root))
         self.replies.append({name: value for name, value in reply.items() if name != "text"})
         usage = {name: reply[name] for name in ("input_tokens", "output_tokens", "cost") if reply[name] is not None}
-        return verdicts.prediction(
+        return outcomes.prediction(
             self._config.task,
             self._labels,
             example,
             sent.image_sha256,
             text=reply["text"],
-            withheld=verdicts.withheld({"outcome": reply["withheld"]}),
+            withheld=outcomes.withheld({"outcome": reply["withheld"]}),
             seconds=reply["seconds"],
             model=reply["model"] or prices.model(self._config.baseline),
             usage=usage or None,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from finetune.baseline.verdicts import OUTCOMES, WITHHELD
+from finetune.baseline.outcomes import OUTCOMES, WITHHELD
 from finetune.errors import ConfigError, IntegrityError
 from finetune.example import Prediction
 from finetune.rundir import Json, RunDir, read_json, read_jsonl, sha256_file

@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
-from finetune.config import Config
-from finetune.convert import to_dataclass
+from finetune.config.compared_models import names
+from finetune.config.convert import to_dataclass
+from finetune.config.schema import Config
 from finetune.errors import ConfigError, EgressError
-from finetune.evaluation.rivals import names
 
 FIELDS = ("image", "question", "labels", "examples")
 """What may leave: pictures; the question; the labels as a schema; worked examples, which hold training answers."""

@@ -4,7 +4,7 @@ import math
 from urllib.parse import urlsplit
 
 from finetune.baseline.policy import Policy, Prices
-from finetune.config import BaselineConfig
+from finetune.config.schema import BaselineConfig
 from finetune.errors import EgressError
 
 _TILE_PX = {"openai": 512, "gemini": 768, "google": 768}

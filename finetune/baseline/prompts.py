@@ -7,15 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune.baseline.pictures import Picture, Sent
-from finetune.baseline.pictures import of as pictures_of
-from finetune.config import BaselineConfig, TaskConfig
+from finetune.baseline.images_sent import Picture, Sent
+from finetune.baseline.images_sent import of as pictures_of
+from finetune.config.schema import BaselineConfig, TaskConfig
 from finetune.errors import ConfigError
-from finetune.evaluation.judge import Judge
 from finetune.example import Example
-from finetune.notations import Form
 from finetune.rundir import Json, canonical_digest
-from finetune.tasks import _forms
+from finetune.scoring.box_notations import Form
+from finetune.tasks import Judge, _forms
 
 ANSWER = "answer"
 """Name of the one field of the schema of closed answers."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 import torch
 from safetensors import safe_open
 
-from finetune.embedded.blemishes import DEFECTS
+from finetune.embedded.defects import DEFECTS
 from finetune.embedded.evaluate import FIRST_SEED
 from finetune.embedded.materials import MATERIALS
 

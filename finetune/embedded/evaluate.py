@@ -12,8 +12,8 @@ import torch
 from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor, Idefics3ForConditionalGeneration, Idefics3Processor
 
+from finetune.embedded.language_phase import answer_logits, pack, prefix_ids, question_ids, stack
 from finetune.embedded.questions import LIST_HINTS, NUMBERS, Question, ask_larger, pick
-from finetune.embedded.speech import answer_logits, pack, prefix_ids, question_ids, stack
 from finetune.embedded.surfaces import KINDS, POSITIONS, SURFACES, Surface, make_surface
 from finetune.embedded.tower import encode, pixel_tensor
 

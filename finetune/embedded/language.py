@@ -11,7 +11,7 @@ from finetune.embedded.architecture import IMAGE_TOKENS
 from finetune.embedded.materials import SIDE
 from finetune.embedded.questions import draw_questions
 from finetune.embedded.surfaces import make_surface
-from finetune.embedded.words import WORDS
+from finetune.embedded.vocabulary import WORDS
 
 VOCABULARY: Final = 1280
 BOS, EOS, PAD, IMAGE = "<|im_start|>", "<end_of_utterance>", "<pad>", "<image>"

@@ -20,8 +20,7 @@ from finetune.embedded.architecture import build_config, build_model, spread_uns
 from finetune.embedded.card import phase_record, write_card
 from finetune.embedded.evaluate import evaluate
 from finetune.embedded.language import BOS, EOS, IMAGE, PAD, build_processor
-from finetune.embedded.loop import MasterWeights, Schedule, run_phase
-from finetune.embedded.speech import PackedQuestions, answer_loss, joint_loss, probe_answers, seen_ids, stack
+from finetune.embedded.language_phase import PackedQuestions, answer_loss, joint_loss, probe_answers, seen_ids, stack
 from finetune.embedded.tower import (
     DenseHeads,
     DenseSurfaces,
@@ -32,6 +31,7 @@ from finetune.embedded.tower import (
     place_loss,
     probe,
 )
+from finetune.embedded.training_loop import MasterWeights, Schedule, run_phase
 
 PACKAGED = Path(__file__).parent / "tiny"
 PROBE_SEED = 10**12

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from finetune.embedded.blemishes import DEFECTS, Mask
+from finetune.embedded.defects import DEFECTS, Mask
 from finetune.embedded.materials import MATERIALS, SIDE, Grey, Rng
 
 SURFACES: Final = tuple(MATERIALS)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from finetune import stats
-from finetune.config import EvaluateConfig
-from finetune.evaluation import abstention, units
+from finetune.config.schema import EvaluateConfig
+from finetune.evaluation import decision_units
+from finetune.evaluation import selective as abstention
 from finetune.evaluation.pairing import ANSWERED, MISSING, Test, counted, outcomes
 from finetune.example import Prediction
 from finetune.rundir import Json
@@ -236,8 +237,8 @@ def everything(
     Regressions and suspected labels are of what the models said, as the gallery shows it.
     """
     models: dict[str, Json] = {}
-    known = units.acted(validation or {}, test.positive, evaluate, baseline)
-    for who, rows in units.acted(deployed, test.positive, evaluate, baseline).items():
+    known = decision_units.acted(validation or {}, test.positive, evaluate, baseline)
+    for who, rows in decision_units.acted(deployed, test.positive, evaluate, baseline).items():
         models[who] = detail(test, rows) | in_use(test, rows, evaluate) | usage(rows)
         if who != "majority":
             models[who] |= calibration(test, rows, known.get(who, ()))

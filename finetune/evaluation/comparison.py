@@ -5,10 +5,10 @@ from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
-from finetune import named, stats
-from finetune.config import EvaluateConfig
+from finetune import plugins, stats
+from finetune.config.schema import EvaluateConfig
 from finetune.errors import ConfigError
-from finetune.evaluation import criteria, decision, units
+from finetune.evaluation import criteria, decision, decision_units
 from finetune.evaluation.pairing import ANSWERED, MISSING, Test, check_pairing, counted, hit, outcomes, relevant, sides
 from finetune.example import Prediction, Score
 from finetune.rundir import Json, canonical_digest
@@ -65,7 +65,7 @@ def _of_classes(test: Test, rows: Sequence[Prediction]) -> dict[str, Score]:
 
 def _of_task(test: Test, rows: Sequence[Prediction]) -> dict[str, Score]:
     """Metrics that a task with open answers declares (`METRICS`); none where it declares none."""
-    module: Any = named.load("task", test.task)
+    module: Any = plugins.load("task", test.task)
     if "METRICS" not in vars(module) or not rows:
         return {}
     scores: dict[str, Score] = module.metrics(
@@ -176,7 +176,7 @@ def compare(
     if test.metric in ("sensitivity", "specificity") and test.positive is None:
         raise ConfigError(f"evaluate.decision.metric={test.metric} needs evaluate.positive=LABEL: whose {test.metric}?")
     case = criteria.Case(
-        test=units.by_unit(test, evaluate),
+        test=decision_units.by_unit(test, evaluate),
         deployed=operated(test, deployed, evaluate, baseline),
         generated=operated(test, generated, evaluate, baseline),
         evaluate=evaluate,
@@ -208,7 +208,7 @@ def _numbers(test: Test, deployed: Rows, case: criteria.Case) -> Json:
         "estimand": {
             "unit": evaluate.unit,
             "aggregate": evaluate.aggregate,
-            "text": units.describe(test, evaluate),
+            "text": decision_units.describe(test, evaluate),
             "images": len(test.examples),
         },
         "models": {who: metrics(own, rows) for who, rows in case.deployed.items()},
@@ -243,5 +243,5 @@ def _decision(
 
 def operated(test: Test, answers: Rows, evaluate: EvaluateConfig, baseline: str | None) -> dict[str, list[Prediction]]:
     """Rows as they decide: own models at `evaluate.threshold`, then one row a unit. The files keep what was said."""
-    told = units.acted(answers, test.positive, evaluate, baseline)
-    return {who: units.aggregate(rows, test, evaluate) for who, rows in told.items()}
+    told = decision_units.acted(answers, test.positive, evaluate, baseline)
+    return {who: decision_units.aggregate(rows, test, evaluate) for who, rows in told.items()}

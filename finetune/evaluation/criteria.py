@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from finetune import stats
-from finetune.config import EvaluateConfig
-from finetune.evaluation import abstention, guards
+from finetune.config.schema import EvaluateConfig
+from finetune.evaluation import guards, selective
 from finetune.evaluation.guards import Status
 from finetune.evaluation.pairing import ANSWERED, Sides, Test, sides
 from finetune.example import Prediction
@@ -242,6 +242,6 @@ def selective_risk(case: Case) -> Criterion:
         return Criterion(
             "selective_risk", question, "not_asked", detail="no target was declared (evaluate.risk_target)"
         )
-    found = abstention.judge(case.tuned, case.validation.get(case.candidate, ()), target)
+    found = selective.judge(case.tuned, case.validation.get(case.candidate, ()), target)
     detail = str(found["detail"])
     return Criterion("selective_risk", question, found["status"], found["risk"], None, found["upper"], target, detail)

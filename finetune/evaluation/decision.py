@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from finetune import stats
-from finetune.config import Config
+from finetune.config.schema import Config
 from finetune.evaluation import criteria, guards
 from finetune.evaluation.criteria import Case, Criterion
 from finetune.evaluation.pairing import sides

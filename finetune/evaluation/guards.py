@@ -15,7 +15,7 @@ Status = Literal["pass", "fail", "inconclusive", "not_asked"]
 def declared(tree: Mapping[str, object], where: str = "") -> dict[str, float]:
     """`METRIC` or `METRIC.LABEL` -> lowest acceptable lower bound; keys may be nested or dotted.
 
-    What is no guard is left to the checks at the door (`finetune.crosscheck`).
+    What is no guard is left to the checks at the door (`finetune.config.checks`).
     """
     found: dict[str, float] = {}
     for name, value in tree.items():

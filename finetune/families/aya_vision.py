@@ -1,7 +1,7 @@
 """Aya Vision: SigLIP tiles that are numbered by tokens, Cohere's language model."""
 
 from finetune.families._arithmetic import SQUARE, library_count
-from finetune.family import Family
+from finetune.families._base import Family
 
 FAMILY = Family(
     name="aya_vision",

@@ -1,7 +1,7 @@
 """Command A Vision: SigLIP tiles and a thumbnail, Cohere's language model."""
 
 from finetune.families._arithmetic import SQUARE, TORCHVISION, library_count
-from finetune.family import Family
+from finetune.families._base import Family
 
 FAMILY = Family(
     name="cohere2_vision",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from finetune.families._arithmetic import SQUARE
-from finetune.family import Family
+from finetune.families._base import Family
 
 
 def image_tokens(processor: Any, height: int, width: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from finetune.families._arithmetic import TORCHVISION, library_count
-from finetune.family import Family
+from finetune.families._base import Family
 
 if TYPE_CHECKING:
     from PIL.Image import Image

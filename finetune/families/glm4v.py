@@ -1,7 +1,7 @@
 """GLM-4.1V, which takes the place of CogVLM, whose weights need code; nothing ends an answer but the next role."""
 
 from finetune.families._arithmetic import TORCHVISION, library_count
-from finetune.family import Family
+from finetune.families._base import Family
 
 FAMILY = Family(
     name="glm4v",

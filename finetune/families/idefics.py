@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from finetune.family import Door, Family
+from finetune.families._base import Door, Family
 
 if TYPE_CHECKING:
     from torch import Tensor

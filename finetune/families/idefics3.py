@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from finetune.families._arithmetic import library_count
-from finetune.family import Family
+from finetune.families._base import Family
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -1,7 +1,7 @@
 """InternVL: tiles and a thumbnail, pixel shuffle, Qwen2 or InternLM; weights in transformers' format end in `-hf`."""
 
 from finetune.families._arithmetic import SQUARE, TORCHVISION, library_count
-from finetune.family import Family
+from finetune.families._base import Family
 
 FAMILY = Family(
     name="internvl",

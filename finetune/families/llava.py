@@ -1,7 +1,7 @@
 """LLaVA 1.5: CLIP tower, two linear layers, Llama; its template ends an answer with a blank and no token."""
 
 from finetune.families._arithmetic import library_count
-from finetune.family import Family
+from finetune.families._base import Family
 
 FAMILY = Family(
     name="llava",

@@ -1,7 +1,7 @@
 """MiniCPM-V 4.6: the picture and slices of it, a merge inside the tower, Qwen3.5's language model."""
 
 from finetune.families._arithmetic import TORCHVISION, asked_count
-from finetune.family import Family
+from finetune.families._base import Family
 
 FAMILY = Family(
     name="minicpmv4_6",

@@ -1,7 +1,7 @@
 """Mistral Small 3: Pixtral's tower, patches merged two by two; the tower's layers have the language model's names."""
 
 from finetune.families._arithmetic import SQUARE, TORCHVISION, library_count
-from finetune.family import Family
+from finetune.families._base import Family
 
 FAMILY = Family(
     name="mistral3",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from finetune.families._arithmetic import SQUARE, TORCHVISION, library_count
-from finetune.family import Family
+from finetune.families._base import Family
 
 
 def rewrite(processor: Any, text: str) -> str:

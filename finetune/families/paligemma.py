@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from finetune.families._arithmetic import SQUARE, library_count
-from finetune.family import Family
+from finetune.families._base import Family
 
 
 def render(processor: Any, turns: Sequence[Any], answer: str | None) -> str:

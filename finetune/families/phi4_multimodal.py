@@ -1,7 +1,7 @@
 """Phi-4 multimodal: tower, projection and an audio encoder live inside the embedding; fused layers."""
 
 from finetune.families._arithmetic import TORCHVISION, asked_count
-from finetune.family import Family
+from finetune.families._base import Family
 
 _EMBED = "model.embed_tokens_extend"
 

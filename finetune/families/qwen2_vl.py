@@ -1,7 +1,7 @@
 """Qwen2-VL: a tower that takes images of any size, and positions on three axes in the language model."""
 
 from finetune.families._arithmetic import TORCHVISION, library_count, qwen_shrink
-from finetune.family import Family
+from finetune.families._base import Family
 
 FAMILY = Family(
     name="qwen2_vl",

@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 from tqdm import tqdm
 
-from finetune import dataset, stats
-from finetune.config import Config
+from finetune import stats
+from finetune.config.schema import Config
+from finetune.data import example_files
 from finetune.errors import ConfigError, DataError
-from finetune.evaluation.judge import Judge
 from finetune.example import Example, Prediction
 from finetune.rundir import Json, RunDir, sha256_file
+from finetune.tasks import Judge
 
 if TYPE_CHECKING:
-    from finetune.models import Loaded
+    from finetune.models.load import Loaded
 
 Array = NDArray[np.float64]
 
@@ -85,9 +86,9 @@ def predict(
             f"{config.task.kind}, whose questions have answers of their own; leave it out."
         )
     tower = Tower(config, images_root)
-    for part, own in dataset.by_part(config, run, examples):
-        train = dataset.read_split(part.split("train"))
-        held_out = dataset.read_split(part.split("val")) if part.split("val").exists() else []
+    for part, own in example_files.by_part(config, run, examples):
+        train = example_files.read_split(part.split("train"))
+        held_out = example_files.read_split(part.split("val")) if part.split("val").exists() else []
         fitted = choose(tower, train, held_out, labels, config.evaluate.decision.metric)
         for example in own:
             began = time.perf_counter()
@@ -116,8 +117,8 @@ class Tower:
 
     def __init__(self, config: Config, images_root: Path) -> None:
         """Loads the base."""
-        from finetune import models
-        from finetune.encoding import Encoder
+        from finetune.models import load as models
+        from finetune.models.encoding import Encoder
 
         self.loaded: Loaded = models.load(config, quantise=False)
         self.encoder = Encoder(self.loaded.processor, self.loaded.family)
@@ -140,14 +141,15 @@ class Tower:
     def _computed(self, example: Example) -> tuple[Array, str]:
         import torch
 
-        from finetune import family, pixels
+        from finetune.families import _base
+        from finetune.images import decode
 
-        images = [pixels.load(self.root, ref) for ref in example.images]
+        images = [decode.load(self.root, ref) for ref in example.images]
         batch = self.encoder.prompts([example], [images])
         wanted = (*self.loaded.family.vision_inputs, *self.loaded.family.feature_inputs)
         given = {name: batch[name].to(self.loaded.device) for name in wanted if name in batch}
         seen: list[Any] = []
-        roots = [module for _, module in family.roots(self.loaded.family, "vision_tower", self.loaded.model)]
+        roots = [module for _, module in _base.roots(self.loaded.family, "vision_tower", self.loaded.model)]
         handles = [root.register_forward_hook(lambda module, inputs, output: seen.append(output)) for root in roots]
         try:
             with torch.inference_mode():
@@ -157,7 +159,7 @@ class Tower:
                 handle.remove()
         rows = torch.cat([(out if isinstance(out, torch.Tensor) else out[0]).flatten(0, -2).float() for out in seen])
         pooled = torch.cat([rows.mean(0), rows.amax(0)]).cpu().numpy().astype(np.float64)
-        return pooled, pixels.digest(images)
+        return pooled, decode.digest(images)
 
     def _see(self, given: Json, batch: Json) -> None:
         """Runs the tower; the whole model where the library has no method for its images alone."""

@@ -3,6 +3,7 @@
 The base is the tuned model with its adapter switched off, so that both share one copy of the weights.
 """
 
+import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,18 +17,21 @@ from PIL.Image import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from finetune import pixels
-from finetune.config import TaskConfig
-from finetune.decoding import Prefix, greedy, prefill
-from finetune.encoding import Encoder
-from finetune.evaluation.judge import Judge
-from finetune.evaluation.label_scores import SCORED, LabelScores, Texts, spellings, undone
+from finetune.config.compared_models import adapter_of
+from finetune.config.schema import Config, TaskConfig
+from finetune.data import example_files
 from finetune.example import Example, Mode, Outcome, Prediction
-from finetune.features.cache import FeatureCache
-from finetune.models import Loaded
-from finetune.notations import Form
-from finetune.rundir import Json
-from finetune.tasks import _forms
+from finetune.images import decode
+from finetune.models import external_adapter, feature_cache, label_scoring
+from finetune.models import load as models
+from finetune.models.decoding import Prefix, greedy, prefill
+from finetune.models.encoding import Encoder
+from finetune.models.feature_cache import FeatureCache
+from finetune.models.label_scoring import SCORED, LabelScores, Texts, spellings, undone
+from finetune.models.load import Loaded
+from finetune.rundir import Json, Part, RunDir, sha256_file
+from finetune.scoring.box_notations import Form
+from finetune.tasks import Judge, _forms
 
 SLACK_TOKENS = 16
 """Room for words around the longest label before a generated answer counts as truncated."""
@@ -152,7 +156,7 @@ class LocalPredictor:
 
     def probe(self, examples: Sequence[Example], images_root: Path, mode: Mode, who: str) -> None:
         """Asks a batch of the longest prompts first, so that too large a batch shows before hours have passed."""
-        sizes = {example.id: [pixels.load(images_root, ref).size for ref in example.images] for example in examples}
+        sizes = {example.id: [decode.load(images_root, ref).size for ref in example.images] for example in examples}
         cost = {example.id: sum(wide * high for wide, high in sizes[example.id]) for example in examples}
         largest = sorted(examples, key=lambda example: (cost[example.id], len(example.question)), reverse=True)
         self._answered(largest[: self.batch_size], images_root, (mode,), who)
@@ -204,8 +208,8 @@ class LocalPredictor:
 
     def _batch(self, batch: Sequence[Example], root: Path, modes: Sequence[Mode], who: str) -> list[list[Prediction]]:
         began = time.perf_counter()
-        images = [[pixels.load(root, ref) for ref in example.images] for example in batch]
-        digests = [pixels.digest(each) for each in images]
+        images = [[decode.load(root, ref) for ref in example.images] for example in batch]
+        digests = [decode.digest(each) for each in images]
         inputs = self.encoder.prompts(batch, images)
         fed = self.features.feed(inputs, images) if self.features else inputs
         prefix = prefill(self.model, fed, self.encoder.family)
@@ -287,3 +291,45 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 _Reply = tuple[str, str | None, Outcome | None, dict[str, float] | None]
+
+
+def opened(config: Config, run: RunDir, part: Part, who: Sequence[str], *, keep: bool = True) -> LocalPredictor:
+    """The base of a run, with the adapter of one part where the tuned model is among those who will be asked.
+
+    Args:
+        config: model, task, batch size.
+        run: its labels and its adapter.
+        part: whose adapter.
+        who: of base and tuned.
+        keep: whether features of images may be kept for the next time.
+
+    Raises:
+        ConfigError: there are no such weights or no such adapter.
+        IntegrityError: the adapter does not belong to this base.
+    """
+    loaded = models.load(config)
+    labels, digest, known, prior = example_files.labels(run), "", None, None
+    train = example_files.read_split(part.split("train")) if part.split("train").exists() else []
+    if "tuned" in who:
+        folder = adapter_of(config, part)
+        model, known = external_adapter.attach(loaded, folder)
+        loaded = dataclasses.replace(loaded, model=model)
+        weights = folder / external_adapter.WEIGHTS
+        digest = sha256_file(weights) if weights.is_file() else ""
+        own = config.model.adapter is None
+        prior = label_scoring.shift(train, labels, config.train.balance, config.train.class_weights) if own else None
+    name = Path(config.model.path).name if config.model.path else config.model.id
+    form = _forms.of_model(config, loaded.processor, loaded.family)
+    size, longest = config.evaluate.batch_size, _longest(loaded, _forms.written(train, form))
+    task = _forms.settled(config)
+    found = LocalPredictor(loaded, labels, task, size, name, digest, prior, longest, known, form)
+    if keep:
+        found.features = feature_cache.opened(config, run, loaded, loaded.model, found.encoder, training=False)
+    return found
+
+
+def _longest(loaded: Loaded, train: Sequence[Example]) -> int:
+    """Tokens that the answer to an open question may take: twice the longest that was trained."""
+    written = {example.target for example in train}
+    tokens = [len(loaded.processor.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in written]
+    return max([OPEN_TOKENS, *(2 * count for count in tokens)])

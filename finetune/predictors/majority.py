@@ -5,11 +5,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from finetune import dataset
-from finetune.config import Config
-from finetune.evaluation.judge import Judge, pixels_of
+from finetune.config.schema import Config
+from finetune.data import example_files
 from finetune.example import Example, Prediction
 from finetune.rundir import Json, RunDir, sha256_file
+from finetune.tasks import Judge, pixels_of
 
 
 def identity(config: Config, run: RunDir) -> Json:
@@ -27,8 +27,8 @@ def predict(
         DataError: an image cannot be decoded.
     """
     judge = Judge(config.task, tuple(labels))
-    for part, own in dataset.by_part(config, run, examples):
-        yield from commonest(dataset.read_split(part.split("train")), own, images_root, judge)
+    for part, own in example_files.by_part(config, run, examples):
+        yield from commonest(example_files.read_split(part.split("train")), own, images_root, judge)
 
 
 def commonest(

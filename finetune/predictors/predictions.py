@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
-from finetune.config import Config
+from finetune.config.schema import Config
 from finetune.errors import ConfigError, DataError, IntegrityError
-from finetune.evaluation.judge import Judge, pixels_of
 from finetune.evaluation.pairing import ANSWERED, check_ids, some
 from finetune.example import Example, Outcome, Prediction
 from finetune.rundir import Json, RunDir, read_jsonl, sha256_file
+from finetune.tasks import Judge, pixels_of
 
 _FAILURES = tuple(name for name in get_args(Outcome) if name not in ANSWERED)
 

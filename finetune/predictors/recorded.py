@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from finetune import pixels
-from finetune.baseline import pack, pictures, verdicts
-from finetune.config import Config
+from finetune.baseline import images_sent, outcomes, pack
+from finetune.config.schema import Config
 from finetune.errors import ConfigError, IntegrityError
 from finetune.example import Example, Prediction
+from finetune.images import decode
 from finetune.rundir import Json, RunDir, sha256_file
 from finetune.tasks import _forms
 
@@ -67,7 +67,7 @@ _Replayed = tuple[Prediction, list[str]]
 
 
 def _full(config: Config, held: pack.Pack, row: Json, example: Example, root: Path, labels: Sequence[str]) -> _Replayed:
-    image_sha256 = pixels.digest([pixels.load(root, ref) for ref in example.images])
+    image_sha256 = decode.digest([decode.load(root, ref) for ref in example.images])
     replayed = _judged(config, row, example, image_sha256, labels)
     names = {"gold": example.target, "question": example.question, "group": example.group}
     whats = [what for what, expected in names.items() if row[what] != expected]
@@ -82,19 +82,19 @@ def _full(config: Config, held: pack.Pack, row: Json, example: Example, root: Pa
 def _shared(
     config: Config, held: pack.Pack, row: Json, example: Example, root: Path, labels: Sequence[str]
 ) -> _Replayed:
-    sent = pictures.of(example, root, held.about["pixel_policy"]["max_side"])
+    sent = images_sent.of(example, root, held.about["pixel_policy"]["max_side"])
     same = row["pixels_sent"] == [picture.sha256 for picture in sent.pictures]
     return _judged(config, row, example, sent.image_sha256, labels), [] if same else ["pixels"]
 
 
 def _judged(config: Config, row: Json, example: Example, image_sha256: str, labels: Sequence[str]) -> Prediction:
-    return verdicts.prediction(
+    return outcomes.prediction(
         config.task,
         labels,
         example,
         image_sha256,
         text=row["text"],
-        withheld=verdicts.withheld(row),
+        withheld=outcomes.withheld(row),
         seconds=row["seconds"],
         model=row["model"],
         usage=row.get("usage"),

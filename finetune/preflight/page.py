@@ -9,17 +9,17 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune import pixels
-from finetune.config import Config
+from finetune.config.schema import Config
 from finetune.example import Example
-from finetune.preflight.data import Measured, Prepared, sheets
+from finetune.images import decode
+from finetune.pipeline.report import pictures
+from finetune.preflight.data_check import Measured, Prepared, sheets
 from finetune.preflight.problems import Problems
 from finetune.report import gallery
 from finetune.rundir import RunDir
-from finetune.stages.report import pictures
 
 if TYPE_CHECKING:
-    from finetune.preflight.model import Fitted
+    from finetune.preflight.memory_check import Fitted
 
 _BARS = 16
 _LISTED = 200
@@ -136,7 +136,7 @@ def _sheets(found: Prepared | None, mode: str) -> list[dict[str, Any]]:
 def _thumbnail(found: Prepared, example: Example, mode: str) -> str | None:
     if mode == "none":
         return None
-    return gallery.thumbnail(pixels.load(found.root, example.images[0]), mode == "blurred")
+    return gallery.thumbnail(decode.load(found.root, example.images[0]), mode == "blurred")
 
 
 def _charts(checked: Checked) -> list[dict[str, Any]]:

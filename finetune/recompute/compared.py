@@ -2,7 +2,7 @@
 
 import re
 
-from finetune.config import EVALUATED, Config
+from finetune.config.schema import EVALUATED, Config
 
 ELSEWHERE = "predictions:"
 """Stands before the path of answers made elsewhere."""

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from finetune import dataset
-from finetune.config import Config
+from finetune.config.schema import Config
+from finetune.data import example_files
 from finetune.example import Example
 from finetune.recompute import compared, details, headline, panels, shown, tasks, verdict
 from finetune.recompute.rows import Row, Setting
@@ -29,7 +29,7 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
     Returns:
         how many values were compared, and each that differs, in words.
     """
-    found, labels = read_json(run.comparison), dataset.labels(run)
+    found, labels = read_json(run.comparison), example_files.labels(run)
     reader = tasks.Reader(config.task, labels)
     answers = _read(run, compared.names(config), found["modes"])
     pixels = {row["id"]: row["pixels_sha256"] for row in read_jsonl(run.manifest)}
@@ -143,7 +143,7 @@ def _digest(examples: Iterable[Example], pixels: Mapping[str, str | None]) -> st
 def _examples(config: Config, run: RunDir, split: str) -> list[tuple[str, Example]]:
     """Fold and example of a split, in the order of the files."""
     files = [(part.name, part.split(split)) for part in run.parts(config.data.folds)]
-    return [(name, example) for name, file in files if file.is_file() for example in dataset.read_split(file)]
+    return [(name, example) for name, file in files if file.is_file() for example in example_files.read_split(file)]
 
 
 def _scored(

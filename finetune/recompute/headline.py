@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.recompute import formulas, tasks
 from finetune.recompute.rows import FAILED, Row, Setting, acted, counts, decisive, difference, right
 

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from itertools import takewhile
 
-from finetune.parsing.assertions import clause, denied
-from finetune.parsing.units import NAMES, NO_UNITS, SCALES
+from finetune.scoring.assertions import clause, denied
+from finetune.scoring.measurement_units import NAMES, NO_UNITS, SCALES
 
 SIGNS = "+-\u2212"
 """Plus, and two ways to write minus."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.example import Example
 from finetune.recompute import formulas, numbers, texts
 

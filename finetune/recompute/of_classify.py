@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.example import Example
 from finetune.recompute import formulas, ratios
 

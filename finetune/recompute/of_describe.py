@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.example import Example
 from finetune.recompute import ratios, texts
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.example import Example
 from finetune.recompute import formulas, ratios, texts
 

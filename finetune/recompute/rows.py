@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune.config import EvaluateConfig
+from finetune.config.schema import EvaluateConfig
 from finetune.example import Example
 from finetune.recompute import boxes, formulas
 

@@ -11,10 +11,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from finetune import named
-from finetune.config import TaskConfig
+from finetune import plugins
+from finetune.config.schema import TaskConfig
 from finetune.example import Example
-from finetune.parsing.refusals import looks_refused
+from finetune.scoring.refusals import looks_refused
 
 Scores = dict[str, Any]
 
@@ -25,7 +25,7 @@ def known(kind: str) -> bool:
 
 
 def _rules(kind: str) -> Mapping[str, Any]:
-    return vars(import_module(f"{__package__}.of_{kind}") if known(kind) else named.load("task", kind))
+    return vars(import_module(f"{__package__}.of_{kind}") if known(kind) else plugins.load("task", kind))
 
 
 def metrics(kind: str, golds: Sequence[str], answers: Sequence[str | None], groups: Sequence[str]) -> Scores:
@@ -60,7 +60,7 @@ class Reader:
 
     @cached_property
     def _parser(self) -> Any:
-        return named.load("task", self.task.kind)
+        return plugins.load("task", self.task.kind)
 
     def answer(self, text: str, example: Example, parser: str = "") -> str | None:
         """What the parser reads in a text; `parser` is that of the row, which names a notation of boxes."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from finetune.report import words
+from finetune.report import wording
 from finetune.rundir import Json
 
 
@@ -57,8 +57,8 @@ def intervals(comparison: Json, metrics: Sequence[str], order: Sequence[str]) ->
             if not isinstance(score, Mapping) or score["value"] is None or score["low"] is None:
                 continue
             value, low, high = (AXIS_WIDTH * score[key] for key in ("value", "low", "high"))
-            dots.append(Dot(who, value, low, high, f"{words.percent(score['value'])} ({words.interval(score)})"))
-        panels.append(Panel(metric, words.title(metric), tuple(dots)))
+            dots.append(Dot(who, value, low, high, f"{wording.percent(score['value'])} ({wording.interval(score)})"))
+        panels.append(Panel(metric, wording.title(metric), tuple(dots)))
     return tuple(panels)
 
 
@@ -98,7 +98,7 @@ def differences(comparison: Json, order: Sequence[str], margin: float | None) ->
             place(pair["difference"]),
             place(pair["low"]),
             place(pair["high"]),
-            f"{words.points(pair['difference'])} ({words.points(pair['low'])} to {words.points(pair['high'])})",
+            f"{wording.points(pair['difference'])} ({wording.points(pair['low'])} to {wording.points(pair['high'])})",
         )
         for who, pair in pairs.items()
     ]

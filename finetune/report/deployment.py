@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from finetune.baseline import journal
-from finetune.report import money, tested, words
-from finetune.report.facts import Facts
+from finetune.baseline import ledger as journal
+from finetune.report import costs, provenance, wording
+from finetune.report.run_facts import Facts
 from finetune.rundir import Json
 
 Tag = Literal["measured", "config", "human"]
@@ -69,7 +69,7 @@ def _leaving(facts: Facts) -> tuple[Fact, ...]:
 
 
 def _cost(facts: Facts, who: str | None) -> tuple[Fact, ...]:
-    for row in money.prices(facts):
+    for row in costs.prices(facts):
         if row["who"] == who:
             tag: Tag = "measured" if row["source"].startswith("measured") else "config"
             return (Fact(f"{row['cost']} per 1,000 items.", tag),)
@@ -85,7 +85,7 @@ def _trained(facts: Facts) -> tuple[Fact, ...]:
 def _prompted(facts: Facts) -> tuple[Fact, ...]:
     baseline = facts.config.baseline
     tried = (1 + len(baseline.prompts)) * max(1, len(baseline.shots))
-    text = f"Prompt and examples only; {words.many(tried, 'way')} of asking declared."
+    text = f"Prompt and examples only; {wording.many(tried, 'way')} of asking declared."
     return (Fact(text if baseline.kind != "none" else "Not known.", "config"),)
 
 
@@ -99,7 +99,7 @@ def _reliable(facts: Facts, who: str | None) -> tuple[Fact, ...]:
 
 
 def _speed(facts: Facts, who: str | None) -> tuple[Fact, ...]:
-    for row in money.speeds(facts):
+    for row in costs.speeds(facts):
         if row["who"] == who:
             text = f"{row['median']} an item (median), {row['late']} for the slowest twentieth."
             return (Fact(text, "measured"),)
@@ -113,7 +113,7 @@ def _current(facts: Facts) -> tuple[Fact, ...]:
 
 
 def _retiring(facts: Facts) -> tuple[Fact, ...]:
-    known = dict(tested.pack(facts))
+    known = dict(provenance.pack(facts))
     name = known.get("Model returned") or known.get("Model") or known.get("Model requested")
     told = [Fact(f"Answered as {name}.", "measured")] if name else []
     for row in facts.comparison.get("fairness") or ():
@@ -138,7 +138,7 @@ def egress(facts: Facts) -> list[tuple[str, str]]:
             "Requests",
             f"{found['requests']:,}" + (f", {found['lost']:,} without a known reply" if found["lost"] else ""),
         ),
-        ("Sent", f"{size(found['bytes'])} in all, {words.many(found['images'], 'picture')}"),
+        ("Sent", f"{size(found['bytes'])} in all, {wording.many(found['images'], 'picture')}"),
         ("To", ", ".join(found["endpoints"])),
         ("Replies", outcomes),
         ("Cost", f"{found['cost']:.2f}" if found["cost"] is not None else "price not known"),
@@ -152,4 +152,4 @@ def size(count: int) -> str:
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= scale:
             return f"{count / scale:.1f} {unit}"
-    return words.many(count, "byte")
+    return wording.many(count, "byte")

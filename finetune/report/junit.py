@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree
 
 from finetune.report import results
-from finetune.report.facts import Facts
+from finetune.report.run_facts import Facts
 
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, escaped or not; labels may hold it."""

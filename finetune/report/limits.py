@@ -1,8 +1,8 @@
 """What the report does not show, in the order in which it should worry the reader."""
 
-from finetune.config import Config
-from finetune.report import words
-from finetune.report.facts import Facts
+from finetune.config.schema import Config
+from finetune.report import wording
+from finetune.report.run_facts import Facts
 from finetune.rundir import Json
 
 
@@ -30,7 +30,7 @@ def _of_test(comparison: Json) -> list[str]:
     if comparison["pairs"] and groups != comparison["n"] and groups < 40:
         told.append(
             f"The test holds {groups} groups; with fewer than 40 the intervals are rough, "
-            f"with fewer than {words.ENOUGH_GROUPS} they carry no decision."
+            f"with fewer than {wording.ENOUGH_GROUPS} they carry no decision."
         )
     images = (comparison.get("estimand") or {}).get("images", comparison["n"])
     if groups == comparison["n"] == images:
@@ -47,12 +47,12 @@ def _of_data(summary: Json) -> list[str]:
     told = []
     if summary.get("leaks"):
         told.append(
-            f"{words.many(len(summary['leaks']), 'finding')} of equal or nearly equal pictures in more than one split: "
-            "results may be too good."
+            f"{wording.many(len(summary['leaks']), 'finding')} of equal or nearly equal pictures in more than one "
+            "split: results may be too good."
         )
     if summary.get("conflicts"):
         told.append(
-            f"{words.many(len(summary['conflicts']), 'image')} with equal pixels but different labels: "
+            f"{wording.many(len(summary['conflicts']), 'image')} with equal pixels but different labels: "
             "no model can get all of them right."
         )
     return told

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from finetune.report import charts, words
-from finetune.report.facts import Facts
+from finetune.report import charts, wording
+from finetune.report.run_facts import Facts
 from finetune.rundir import Json
 
 STATUS = {
@@ -77,16 +77,16 @@ def _criterion(row: Json) -> Criterion:
     def said(value: float | None) -> str:
         if value is None:
             return ""
-        return f"{words.points(value)} points" if difference else words.percent(value)
+        return f"{wording.points(value)} points" if difference else wording.percent(value)
 
     value = said(row.get("value"))
     low, high = row.get("low"), row.get("high")
     if low is not None and high is not None:
-        value += f" ({words.points(low)} to {words.points(high)})" if difference else f" ({words.interval(row)})"
+        value += f" ({wording.points(low)} to {wording.points(high)})" if difference else f" ({wording.interval(row)})"
     elif high is not None:
         value += f" (at most {said(high)})"
     title = CRITERIA.get(
-        name, words.capital(name.replace("_", " ").replace(".", " of ", 1).replace("guard ", "guard: "))
+        name, wording.capital(name.replace("_", " ").replace(".", " of ", 1).replace("guard ", "guard: "))
     )
     question, detail = str(row.get("question") or ""), str(row.get("detail") or "")
     bound = "above 0" if difference and row.get("bound") == 0 else said(row.get("bound"))
@@ -104,7 +104,7 @@ def guards(facts: Facts) -> list[Json]:
 
 def shown_metrics(facts: Facts) -> list[str]:
     """Metrics of the interval plot: the primary one first, then what a decision is made of; at most three."""
-    has = [name for name in words.columns(facts.comparison) if name not in words.RAW]
+    has = [name for name in wording.columns(facts.comparison) if name not in wording.RAW]
     primary = facts.config.evaluate.decision.metric
     wanted = [primary, "sensitivity", "specificity", "accuracy", "balanced_accuracy", *has]
     return [name for name in dict.fromkeys(wanted) if name in has and name != "coverage"][:3]
@@ -113,17 +113,17 @@ def shown_metrics(facts: Facts) -> list[str]:
 def cell(name: str, score: object) -> Cell:
     """A metric's value and interval as text; some metrics come as a bare number, some models lack some."""
     if isinstance(score, Mapping):
-        return Cell(words.number(name, score["value"]), words.span(name, score))
-    return Cell(words.number(name, score) if isinstance(score, int | float) else "\u2013")
+        return Cell(wording.number(name, score["value"]), wording.span(name, score))
+    return Cell(wording.number(name, score) if isinstance(score, int | float) else "\u2013")
 
 
 def headline(facts: Facts) -> list[Row]:
     """One row a model: every metric, and the band between all failures wrong and all failures right."""
-    columns, bands = words.columns(facts.comparison), facts.comparison.get("bands") or {}
+    columns, bands = wording.columns(facts.comparison), facts.comparison.get("bands") or {}
     rows = []
     for who in facts.order:
         scores, band = facts.comparison["models"][who], bands.get(who)
-        text = words.interval(band) if band and band["low"] != band["high"] else ""
+        text = wording.interval(band) if band and band["low"] != band["high"] else ""
         rows.append(Row(who, tuple(cell(name, scores.get(name)) for name in columns), text))
     return rows
 
@@ -140,13 +140,13 @@ def modes(facts: Facts) -> list[Json]:
         gains = {key: _gain(mode.get(key)) for key in ("format_gain", "perception_gain")}
         written, own = cell(name, mode["metrics"][name]), facts.comparison["models"][who].get(name)
         told.append({"who": who, "metric": name, "written": written, "deployed": cell(name, own)} | gains)
-        told[-1]["same"] = words.percent(mode["agreement"]["value"])
+        told[-1]["same"] = wording.percent(mode["agreement"]["value"])
     return told
 
 
 def _gain(value: object) -> str:
     score = value.get("value", value.get("difference")) if isinstance(value, Mapping) else value
-    return words.points(score) if isinstance(score, int | float) else ""
+    return wording.points(score) if isinstance(score, int | float) else ""
 
 
 def confusions(facts: Facts) -> list[Json]:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.boxes import Placed
 from finetune.example import Score
+from finetune.scoring.box_text import Placed
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -77,8 +77,8 @@ def _table(label: str, golds: Sequence[Sequence[Placed]], said: Sequence[Sequenc
         hits = matched(overlap(wanted, given))
         rows += [(confidence(box), item, hits[:, place]) for place, box in enumerate(given)]
     rows.sort(key=lambda row: -row[0])
-    hits = np.array([row[2] for row in rows], float).reshape(len(rows), len(THRESHOLDS)).T
-    return np.array([row[1] for row in rows], np.intp), hits, positives
+    every: Array = np.array([row[2] for row in rows], float).reshape(len(rows), len(THRESHOLDS)).T
+    return np.array([row[1] for row in rows], np.intp), every, positives
 
 
 def confidence(box: Placed) -> float:

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from finetune import family as families
-from finetune import notations
-from finetune.boxes import from_json
-from finetune.config import Config, TaskConfig
+from finetune.config.schema import Config, TaskConfig
 from finetune.example import Example
-from finetune.family import Family
-from finetune.notations import Form, Frame
+from finetune.families import _base as families
+from finetune.families._base import Family
+from finetune.scoring import box_notations as notations
+from finetune.scoring.box_notations import Form, Frame
+from finetune.scoring.box_text import from_json
 
 KIND = "detect"
 OURS = ("embedded", "small")

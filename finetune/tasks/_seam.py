@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from finetune.config import TaskConfig
-from finetune.convert import to_dataclass
+from finetune.config.convert import to_dataclass
+from finetune.config.schema import TaskConfig
 from finetune.errors import ConfigError
 from finetune.example import Example, Message
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Example, Message, Outcome, Score
-from finetune.parsing.assertions import answers, only, spellings
-from finetune.parsing.refusals import looks_refused
-from finetune.parsing.replies import fold, plain, stated
-from finetune.scoring.number import Tolerance, right
+from finetune.scoring.assertions import answers, only, spellings
+from finetune.scoring.numbers import Tolerance, right
+from finetune.scoring.refusals import looks_refused
+from finetune.scoring.replies import fold, plain, stated
 from finetune.scoring.text import exact_match
 from finetune.tasks import _seam
 from finetune.tasks._seam import complete as complete
@@ -139,7 +139,8 @@ def metrics(
 
     Only kinds of question that occur are in the result.
     """
-    from finetune.scoring import closed, text
+    from finetune.scoring import labels as closed
+    from finetune.scoring import text
 
     rows = list(zip(golds, answers, groups, strict=True))
     shut, free = [row for row in rows if row[0] in labels], [row for row in rows if row[0] not in labels]

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Box, Example, Message, Outcome, Score
-from finetune.parsing.assertions import ambiguous, answers, only
-from finetune.parsing.refusals import looks_refused
-from finetune.parsing.replies import fold
+from finetune.scoring.assertions import ambiguous, answers, only
+from finetune.scoring.refusals import looks_refused
+from finetune.scoring.replies import fold
 from finetune.tasks import _seam
 from finetune.tasks._seam import complete as complete
 
@@ -148,6 +148,6 @@ def extras(
     task: TaskConfig, golds: Sequence[str], answers: Sequence[str | None], groups: Sequence[str]
 ) -> dict[str, Score]:
     """Of ordered labels: weighted kappa, mean distance, share within one step."""
-    from finetune.scoring import ordered
+    from finetune.scoring import labels as ordered
 
     return ordered.metrics(golds, answers, groups, task.labels) if _seam.options(task, Options).ordered else {}

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Example, Message, Outcome, Score
-from finetune.parsing.refusals import looks_refused
-from finetune.parsing.replies import without_reasoning
+from finetune.scoring.refusals import looks_refused
+from finetune.scoring.replies import without_reasoning
 from finetune.scoring.text import exact_match
 from finetune.tasks import _seam
 from finetune.tasks._seam import complete as complete
@@ -78,6 +78,6 @@ def judge(task: TaskConfig) -> Callable[[str, str | None, str], Outcome]:
 
 def metrics(golds: Sequence[str], answers: Sequence[str | None], groups: Sequence[str]) -> dict[str, Score]:
     """Token F1, and ROUGE-L where `rouge-score` is installed."""
-    from finetune.scoring import long_text
+    from finetune.scoring import text
 
-    return long_text.metrics(golds, answers, groups)
+    return text.long_text_metrics(golds, answers, groups)

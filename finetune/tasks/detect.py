@@ -4,14 +4,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from finetune import boxes, notations
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Box, Example, Message, Outcome, Score
-from finetune.notations import Form
-from finetune.parsing.assertions import spellings
-from finetune.parsing.refusals import looks_refused
-from finetune.parsing.replies import fold, without_reasoning
+from finetune.scoring import box_notations as notations
+from finetune.scoring import box_text as boxes
+from finetune.scoring.assertions import spellings
+from finetune.scoring.box_notations import Form
+from finetune.scoring.refusals import looks_refused
+from finetune.scoring.replies import fold, without_reasoning
 from finetune.tasks import _seam
 from finetune.tasks._seam import no_labels as labels
 from finetune.tasks._seam import open_choices as choices
@@ -35,7 +36,7 @@ class Options:
     Attributes:
         boxes: notation of questions, targets and replies: `native` (what the family's weights were
             taught, else `json`, for models of this package `compact`) or a name of
-            `finetune.notations.NOTATIONS`.
+            `finetune.scoring.box_notations.NOTATIONS`.
     """
 
     boxes: str = "native"
@@ -154,7 +155,7 @@ def outcome(text: str, answer: str | None, gold: str) -> Outcome:
     """What became of one reply: correct where every box is found at IoU 0.5 and none is invented."""
     if answer is None:
         return "refused" if looks_refused(text) else "unparsed"
-    from finetune.scoring.boxes import exact
+    from finetune.scoring.box_metrics import exact
 
     return "correct" if exact(gold, answer) else "wrong"
 
@@ -166,6 +167,6 @@ def judge(task: TaskConfig) -> Callable[[str, str | None, str], Outcome]:
 
 def metrics(golds: Sequence[str], answers: Sequence[str | None], groups: Sequence[str]) -> dict[str, Score]:
     """F1 at IoU 0.5, count error, and average precision where boxes have scores."""
-    from finetune.scoring import boxes as scored
+    from finetune.scoring import box_metrics as scored
 
     return scored.metrics(golds, answers, groups)

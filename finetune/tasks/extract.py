@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Example, Message, Outcome, Score
-from finetune.parsing.json_replies import values
-from finetune.parsing.refusals import looks_refused
-from finetune.parsing.replies import stated, without_reasoning
+from finetune.scoring.json_replies import values
+from finetune.scoring.refusals import looks_refused
+from finetune.scoring.replies import stated, without_reasoning
 from finetune.tasks import _seam
 from finetune.tasks._seam import complete as complete
 from finetune.tasks._seam import no_labels as labels

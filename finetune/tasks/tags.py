@@ -5,13 +5,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Example, Message, Outcome, Score
-from finetune.parsing.assertions import asserted, spellings
-from finetune.parsing.json_replies import held_list, values
-from finetune.parsing.refusals import looks_refused
-from finetune.parsing.replies import fold, plain, stated
+from finetune.scoring.assertions import asserted, spellings
+from finetune.scoring.json_replies import held_list, values
+from finetune.scoring.refusals import looks_refused
+from finetune.scoring.replies import fold, plain, stated
 from finetune.tasks import _seam
 from finetune.tasks._seam import complete as complete
 from finetune.tasks._seam import no_labels as labels

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune import named
-from finetune.config import Config
+from finetune import plugins
+from finetune.config.schema import Config
 from finetune.rundir import Json, RunDir, read_json, read_jsonl
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def send(config: Config, run: RunDir) -> Json | None:
     try:
         if folder.exists():
             shutil.rmtree(folder)
-        named.load("tracker", config.tracking.kind).write(collected(config, run), run.make(folder), config.tracking)
+        plugins.load("tracker", config.tracking.kind).write(collected(config, run), run.make(folder), config.tracking)
     except Exception as error:
         print(f"tracking: {config.tracking.kind} failed ({error}); the run is not touched by that", file=sys.stderr)
         return {"kind": config.tracking.kind, "error": f"{type(error).__name__}: {error}"}
@@ -89,10 +89,11 @@ def _table(run: RunDir) -> Iterator[tuple[str, str, float, float, float]]:
 
 
 def _pictures(config: Config, run: RunDir) -> Iterator[tuple[str, "Image"]]:
-    from finetune import dataset, pixels
+    from finetune.data import example_files, source
+    from finetune.images import decode
 
     path: Path = run.parts(config.data.folds)[0].split("val")
-    examples = [example for example in dataset.read_split(path) if example.images] if path.exists() else []
-    root = dataset.image_root(config, run) if examples else run.root
+    examples = [example for example in example_files.read_split(path) if example.images] if path.exists() else []
+    root = source.image_root(config, run) if examples else run.root
     for example in examples[:PICTURES]:
-        yield example.target, pixels.load(root, example.images[0])
+        yield example.target, decode.load(root, example.images[0])

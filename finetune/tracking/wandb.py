@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from finetune.config import TrackingConfig
+from finetune.config.schema import TrackingConfig
 from finetune.tracking import COLUMNS, Shown
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from finetune import models
-from finetune.config import Config, MethodConfig, Target, TrainConfig
+from finetune.config.schema import Config, MethodConfig, Target, TrainConfig
 from finetune.errors import ConfigError
-from finetune.family import COMPONENTS, Family, component_of, roots
-from finetune.models import RECORD, Loaded, record
+from finetune.families._base import COMPONENTS, Family, component_of, roots
+from finetune.models import load as models
+from finetune.models.load import RECORD, Loaded, record
 from finetune.rundir import Json, RunDir, read_json
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from finetune.encoding import IGNORED
-from finetune.family import Family, component_of
+from finetune.families._base import Family, component_of
+from finetune.models.encoding import IGNORED
 
 Batch = dict[str, Any]
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from finetune import cpu
+from finetune.models import cpu
 from finetune.rundir import Json
 from finetune.training import checkpoints, lora
 from finetune.training.loss import Batch, answer_loss, count_labels

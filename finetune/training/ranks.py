@@ -7,8 +7,6 @@ examples whatever their number. The same command on two devices, or continued on
 import os
 from typing import Any
 
-from finetune.errors import ConfigError
-
 LOCK = "ranks.lock"
 """Held by the main rank while it trains."""
 
@@ -26,24 +24,6 @@ def world() -> int:
 def is_main() -> bool:
     """Whether this process writes the run."""
     return rank() == 0
-
-
-def share(batch_size: int, accumulate: int, ranks: int) -> tuple[int, int]:
-    """Examples a forward pass of one rank, and its forward passes an optimiser step.
-
-    Passes are shared out first; where they do not come out even, the examples of a pass are.
-
-    Raises:
-        ConfigError: the examples of a step cannot be shared out evenly.
-    """
-    for size in sorted((n for n in range(1, batch_size + 1) if batch_size % n == 0), reverse=True):
-        passes = batch_size // size * accumulate
-        if passes % ranks == 0:
-            return size, passes // ranks
-    raise ConfigError(
-        f"train.batch_size x train.accumulate = {batch_size} x {accumulate} examples a step cannot be shared out among "
-        f"{ranks} ranks; make it a multiple of {ranks}, as with train.accumulate={ranks}."
-    )
 
 
 def any_says(flag: bool) -> bool:

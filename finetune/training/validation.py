@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from finetune import named
-from finetune.config import Config
-from finetune.encoding import Encoder
+from finetune import plugins
+from finetune.config.schema import Config
 from finetune.example import Example
+from finetune.models.encoding import Encoder
 from finetune.training.collator import Pictures
 
 if TYPE_CHECKING:
-    from finetune.features.cache import FeatureCache
+    from finetune.models.feature_cache import FeatureCache
 
 
 @dataclass(frozen=True, order=True)
@@ -56,7 +56,7 @@ class Validator:
         self.config, self.encoder, self.pictures, self.features = config, encoder, pictures, features
         self.examples, self.labels = examples, tuple(labels)
         self._texts: dict[int, dict[str, Any]] = {}
-        choices = named.load("task", config.task.kind).choices
+        choices = plugins.load("task", config.task.kind).choices
         self.choices: list[tuple[str, ...]] = [choices(config.task, self.labels, example) for example in examples]
 
     @property
@@ -87,8 +87,8 @@ class Validator:
         """Log-probabilities of each example's own choices, or of its right text alone."""
         import torch
 
-        from finetune.decoding import prefill
-        from finetune.evaluation.label_scores import LabelScores
+        from finetune.models.decoding import prefill
+        from finetune.models.label_scoring import LabelScores
 
         scorer = LabelScores(model, self.encoder, self.config.task.synonyms)
         size = self.config.evaluate.batch_size

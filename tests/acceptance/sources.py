@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from PIL import Image
 
-from finetune.__main__ import main
+from finetune.cli.main import main
 
 LABELS = ("bright", "dark")
 PARTS = 30

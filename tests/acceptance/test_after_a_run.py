@@ -7,8 +7,8 @@ import shutil
 import pytest
 from acceptance import sources
 
-from finetune import models
-from finetune.__main__ import main
+from finetune.cli.main import main
+from finetune.models import load as models
 
 
 def digests(folder):

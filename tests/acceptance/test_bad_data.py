@@ -6,7 +6,7 @@ import pytest
 from acceptance import sources
 from PIL import Image
 
-from finetune.__main__ import main
+from finetune.cli.main import main
 
 PREPARE = ("stages=[prepare]", "data.split.test=0.3")
 

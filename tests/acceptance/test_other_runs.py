@@ -11,7 +11,7 @@ import pytest
 from acceptance import sources
 from acceptance.conftest import command
 
-from finetune.training import sft
+from finetune.training import trainer as sft
 
 
 def test_folds_test_every_image_once_and_export_nothing(tmp_path, base, capsys):

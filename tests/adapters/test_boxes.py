@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from data_adapters import coco, deeppcb, masks, mvtec, voc, yolo
-from finetune import pixels
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Box, ImageRef
+from finetune.images import decode
 
 RED, GREY = (255, 0, 0), (90, 90, 90)
 
@@ -40,7 +40,7 @@ def test_a_box_turns_with_its_image(tmp_path, orientation):
     coco_of(tmp_path, "a.png", [1, 2, 3, 3])
     (example,) = coco.read(tmp_path, coco.Options(drawn_on="stored"), tmp_path)
     (box,) = example.boxes
-    upright = np.asarray(pixels.load(tmp_path, ImageRef("images/a.png")))
+    upright = np.asarray(decode.load(tmp_path, ImageRef("images/a.png")))
     red = (upright == RED).all(axis=-1)
     rows, columns = np.nonzero(red)
     assert (box.x1, box.y1, box.x2, box.y2) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)

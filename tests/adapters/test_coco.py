@@ -12,7 +12,7 @@ from data_adapters import coco
 from data_adapters.coco import Options
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Box, Example, ImageRef
-from finetune.pixels import Header
+from finetune.images.decode import Header
 
 SIZE = (20, 10)
 CATEGORIES = [{"id": 3, "name": "dent"}, {"id": 9, "name": "long scratch"}]

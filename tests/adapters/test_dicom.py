@@ -15,7 +15,7 @@ from data_adapters import _dicom_image, dicom
 from data_adapters._dicom_window import Rule
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow
-from finetune.pixels import load
+from finetune.images.decode import load
 
 RAMP = np.array([[0, 100], [200, 300]], np.int16)
 

@@ -7,16 +7,18 @@ import pytest
 from adapters import hostile
 
 import finetune
-from finetune import intake, named, pixels
-from finetune.config import Config, DataConfig, TaskConfig
+from finetune import plugins
+from finetune.config.schema import Config, DataConfig, TaskConfig
+from finetune.data import ingest
 from finetune.errors import DataError
 from finetune.example import BadRow
+from finetune.images import decode
 from finetune.rundir import RunDir
 
 
 def refusals(case, run):
     """Row or path -> reasons, as `prepare` would quarantine them; and the number of sound examples."""
-    adapter = named.load("adapter", case.adapter)
+    adapter = plugins.load("adapter", case.adapter)
     options = adapter.Options(**case.options)
     root = run if adapter.WRITES_IMAGES else adapter.locate(case.path, options)
     found, good = {}, 0
@@ -26,7 +28,7 @@ def refusals(case, run):
             continue
         try:
             for ref in item.images:
-                pixels.load(root, ref)
+                decode.load(root, ref)
             good += 1
         except DataError as error:
             found.setdefault(item.row, []).append(str(error))
@@ -62,8 +64,8 @@ def test_set_aside_the_counts_reconcile_and_it_ends(tmp_path, name):
     data = DataConfig(adapter=name, path=str(case.path), on_bad_row="quarantine", options=options)
     data = dataclasses.replace(data, site_key=case.options.get("site_key"), bad_row_limit=1000)
     run = RunDir(tmp_path / "prepared")
-    with intake.Spool(run, "kept") as spool:
-        kept, bad, counts = intake.take(Config(data=data, task=TASKS.get(name, TaskConfig())), run, spool)
+    with ingest.Spool(run, "kept") as spool:
+        kept, bad, counts = ingest.take(Config(data=data, task=TASKS.get(name, TaskConfig())), run, spool)
         assert len(list(spool.rows())) == len(kept) == counts["kept"] == case.good
     late = counts["taken"] - counts["kept"]
     assert counts["read"] == counts["taken"] == case.good + late
@@ -72,7 +74,7 @@ def test_set_aside_the_counts_reconcile_and_it_ends(tmp_path, name):
 
 
 def test_every_adapter_that_reads_files_is_in_it():
-    assert sorted(hostile.MAKERS) == [name for name in named.names("adapter") if name != "synthetic"]
+    assert sorted(hostile.MAKERS) == [name for name in plugins.names("adapter") if name != "synthetic"]
 
 
 def test_the_page_counts_it(tmp_path):

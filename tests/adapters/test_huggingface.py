@@ -10,9 +10,9 @@ from adapters.sources import encoded, picture, save
 
 from data_adapters import huggingface
 from data_adapters.huggingface import Options
-from finetune import pixels
 from finetune.errors import DataError
 from finetune.example import BadRow, Example, ImageRef, Message
+from finetune.images import decode
 
 PNG = encoded(picture(0))
 ROW = {"image": {"bytes": PNG, "path": None}, "label": "dent"}
@@ -63,7 +63,7 @@ def test_a_file_by_hand(root, images, write):
     assert first == Example(f"{file}#1", first.images, "dent", f"{file}#1", row=f"{file} row 1")
     assert (second.id, second.target, second.group) == (f"{file}#2", "01", f"{file}#2")
     for number, example in enumerate((first, second)):
-        assert pixels.load(images.parent, example.images[0]).tobytes() == picture(number).tobytes()
+        assert decode.load(images.parent, example.images[0]).tobytes() == picture(number).tobytes()
 
 
 def test_every_column_that_an_option_names(root, images):
@@ -117,7 +117,7 @@ def test_pictures_that_are_files_of_the_folder(root, images):
     parquet(root / "b.parquet", [{"image": {"bytes": None, "path": "pictures/a.png"}, "label": "x"}])
     one, other = read(root, images)
     assert one.images == other.images
-    assert pixels.load(images.parent, one.images[0]).tobytes() == picture(3).tobytes()
+    assert decode.load(images.parent, one.images[0]).tobytes() == picture(3).tobytes()
 
 
 def test_splits_from_the_path(root, images):
@@ -214,5 +214,5 @@ def test_deep_pictures_and_frames(root, images):
     assert "data.options.window=[LOW,HIGH]" in one.reason
     assert "data.options.frame (0 is the first)" in other.reason
     example = read(root, images, frame=1)[1]
-    assert pixels.load(images.parent, example.images[0]).tobytes() == picture(1).tobytes()
+    assert decode.load(images.parent, example.images[0]).tobytes() == picture(1).tobytes()
     assert example.images == (ImageRef(example.images[0].path),)

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from data_adapters.image_folder import Options, read
-from finetune.config import Config, DataConfig, TaskConfig
+from finetune.config.schema import Config, DataConfig, TaskConfig
 from finetune.errors import DataError
 from finetune.example import BadRow, Example
+from finetune.pipeline import prepare
 from finetune.rundir import RunDir, read_json, read_jsonl
-from finetune.stages import prepare
 
 NAMES = [
     "plain.png",

@@ -7,7 +7,7 @@ from adapters.sources import write_csv
 
 from data_adapters.nifti import Options, read
 from finetune.errors import ConfigError
-from finetune.pixels import load
+from finetune.images.decode import load
 
 
 def shown(root, values, affine, **options):

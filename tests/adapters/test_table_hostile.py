@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from data_adapters.table import Options, read
-from finetune import dataset
-from finetune.config import Config, DataConfig, SplitConfig
+from finetune.config.schema import Config, DataConfig, SplitConfig
+from finetune.data import source
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example
 
@@ -160,7 +160,7 @@ def test_half_a_surrogate_pair_cannot_be_written_and_is_told(tmp_path, field):
     row = {"image": "a.png", "label": "x", "lot": "1"} | {field: "\ud800"}
     (tmp_path / "t.jsonl").write_text(json.dumps(row))
     data = DataConfig(adapter="table", path=str(tmp_path / "t.jsonl"), group="lot")
-    (found,) = dataset.examples(Config(data=data), tmp_path)
+    (found,) = source.examples(Config(data=data), tmp_path)
     assert isinstance(found, BadRow)
     assert found.row == "t.jsonl line 1"
     assert "is no Unicode text" in found.reason
@@ -203,7 +203,7 @@ def test_columns_that_hold_what_they_should_not(tmp_path):
     )
     (tmp_path / "labels.csv").write_text("image,label\na.png,x\n")
     with pytest.raises(DataError) as caught:
-        list(dataset.examples(Config(data=data), tmp_path))
+        list(source.examples(Config(data=data), tmp_path))
     told = str(caught.value)
     assert "no column 'imagee' (data.options.image), did you mean 'image'?" in told
     assert "no column 'lable' (data.split.column), did you mean 'label'?" in told

@@ -9,9 +9,9 @@ from adapters.sources import encoded, picture, shard
 
 from data_adapters import webdataset
 from data_adapters.webdataset import Options
-from finetune import pixels
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example, ImageRef
+from finetune.images import decode
 
 PNG = encoded(picture(0))
 
@@ -55,7 +55,7 @@ def test_shards_by_hand(root, images):
     assert third == Example("b.tar/x", first.images, "1", "b.tar/x", row="b.tar x")
     assert first.images != second.images
     assert len(list(images.iterdir())) == 2  # the same picture is written once
-    assert pixels.load(images.parent, second.images[0]).tobytes() == picture(1).tobytes()
+    assert decode.load(images.parent, second.images[0]).tobytes() == picture(1).tobytes()
 
 
 def test_one_shard_by_its_own_path(root, images):

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from finetune import dataset
-from finetune.baseline import pack, pictures, verdicts
-from finetune.config import Config
+from finetune.baseline import images_sent, outcomes, pack
+from finetune.config.schema import Config
+from finetune.data import example_files, source
 from finetune.example import Example, Prediction
 from finetune.rundir import RunDir
 
@@ -16,7 +16,7 @@ ABOUT = {
     "recorded_from": "2026-01-01T00:00:00Z",
     "recorded_to": "2026-01-01T00:00:01Z",
     "parameters": {},
-    "pixel_policy": pictures.policy(None),
+    "pixel_policy": images_sent.policy(None),
     "prices": None,
     "recorded_by": "a test; no model was asked",
     "synthetic": True,
@@ -31,13 +31,13 @@ def gold_but_every_fifth(number: int, example: Example) -> str:
 def predictions(
     config: Config, run: RunDir, reply: Callable[[int, Example], str] = gold_but_every_fifth
 ) -> list[Prediction]:
-    root, labels = dataset.image_root(config, run), dataset.labels(run)
+    root, labels = source.image_root(config, run), example_files.labels(run)
     rows = []
     for part in run.parts(config.data.folds):
-        for number, example in enumerate(dataset.read_split(part.split("test"))):
-            seen = pictures.of(example, root, None).image_sha256
+        for number, example in enumerate(example_files.read_split(part.split("test"))):
+            seen = images_sent.of(example, root, None).image_sha256
             said = {"text": reply(number, example), "withheld": None, "seconds": 0.5, "model": "made-up-1"}
-            rows.append(verdicts.prediction(config.task, labels, example, seen, usage=None, **said))
+            rows.append(outcomes.prediction(config.task, labels, example, seen, usage=None, **said))
     return rows
 
 
@@ -49,8 +49,8 @@ def write(
     max_side: int | None = None,
     reply: Callable[[int, Example], str] = gold_but_every_fifth,
 ) -> Path:
-    root = dataset.image_root(config, run)
-    tests = [row for part in run.parts(config.data.folds) for row in dataset.read_split(part.split("test"))]
-    sent = [[picture.sha256 for picture in pictures.of(row, root, max_side).pictures] for row in tests]
-    about = ABOUT | {"pixel_policy": pictures.policy(max_side)}
+    root = source.image_root(config, run)
+    tests = [row for part in run.parts(config.data.folds) for row in example_files.read_split(part.split("test"))]
+    sent = [[picture.sha256 for picture in images_sent.of(row, root, max_side).pictures] for row in tests]
+    about = ABOUT | {"pixel_policy": images_sent.policy(max_side)}
     return pack.write(folder, about, predictions(config, run, reply), sent, key)

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from PIL import Image, PngImagePlugin
 
-from finetune import dataset
 from finetune.baseline import live
-from finetune.baseline.asking import Clock
-from finetune.config import BaselineConfig, Config, DataConfig, EvaluateConfig, TaskConfig
+from finetune.baseline.client import Clock
+from finetune.config.schema import BaselineConfig, Config, DataConfig, EvaluateConfig, TaskConfig
+from finetune.data import example_files
 from finetune.example import Example, ImageRef, Message, Prediction
 from finetune.rundir import RunDir
 
@@ -49,7 +49,7 @@ def build(root: Path, tests: int = 6) -> RunDir:
             number += 1
             messages = (Message("user", QUESTION),)
             own.append(Example(f"{split}{index}", (ImageRef(path),), label, f"g{index}", messages, split=split))
-        run.write_jsonl(run.parts(0)[0].split(split), map(dataset.to_row, own))
+        run.write_jsonl(run.parts(0)[0].split(split), map(example_files.to_row, own))
         rows += own
     run.write_jsonl(run.manifest, [{"id": row.id, "group": row.group} for row in rows])
     run.write_json(run.summary, {"labels": list(LABELS)})
@@ -126,7 +126,7 @@ def permit(run: RunDir, **changes: object) -> None:
 
 
 def ask(config: Config, run: RunDir, waits: Waits | None = None) -> list[Prediction]:
-    tests = dataset.read_split(run.parts(0)[0].split("test"))
+    tests = example_files.read_split(run.parts(0)[0].split("test"))
     return list(live.answers(config, run, tests, run.data, LABELS, (waits or Waits()).clock))
 
 

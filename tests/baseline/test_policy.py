@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from finetune.baseline import policy
 from finetune.baseline.policy import Policy, Prices
-from finetune.config import BaselineConfig, Config, DataConfig
+from finetune.config.schema import BaselineConfig, Config, DataConfig
 from finetune.errors import EgressError
 
 GIVEN = {

@@ -4,7 +4,7 @@ import pytest
 
 from finetune.baseline import prices
 from finetune.baseline.policy import Policy, Prices
-from finetune.config import BaselineConfig
+from finetune.config.schema import BaselineConfig
 from finetune.errors import EgressError
 
 

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from finetune.baseline import live, pictures, prompts, sessions, verdicts
+from finetune.baseline import images_sent, live, outcomes, prompts, sdks
 from finetune.baseline.prompts import Request, Setup, Turn
-from finetune.config import BaselineConfig, Config, TaskConfig
+from finetune.config.schema import BaselineConfig, Config, TaskConfig
 from finetune.errors import ConfigError
 from finetune.example import Example, ImageRef, Message
 
-RED, BLUE = (pictures.encode(Image.new("RGB", (4, 3), colour), None) for colour in ("red", "blue"))
+RED, BLUE = (images_sent.encode(Image.new("RGB", (4, 3), colour), None) for colour in ("red", "blue"))
 TASK = TaskConfig(question="Which?", labels=("ALPHA", "BETA"))
 LABELS = ("ALPHA", "BETA")
 PLAIN = Setup()
@@ -88,7 +88,7 @@ def built(tmp_path, setup=PLAIN, schema=False, one=None, task=TASK, **changes):
         Image.new("RGB", (4, 3), "red" if name == "a" else "blue").save(tmp_path / f"{name}.png")
     one = one or example()
     baseline = replace(BaselineConfig("openai_compatible", model="m", max_tokens=9), **changes)
-    sent = pictures.of(one, tmp_path, baseline.max_side)
+    sent = images_sent.of(one, tmp_path, baseline.max_side)
     return prompts.build(baseline, task, LABELS, setup, one, sent, tmp_path, model="m", schema=schema)
 
 
@@ -154,7 +154,7 @@ def test_any_text_passes_or_is_opened(text):
     ],
 )
 def test_options_without_one(options, refused, kept):
-    assert sessions.without(options, refused) == kept
+    assert sdks.without(options, refused) == kept
 
 
 @pytest.mark.parametrize("number", range(8))
@@ -165,17 +165,17 @@ def test_worked_examples_are_as_many_as_there_are(number):
     assert [one.target for one in chosen[:3]] == ["ALPHA", "BETA", "ALPHA"][:number]
 
 
-@pytest.mark.parametrize("withheld", [*verdicts.WITHHELD, None])
+@pytest.mark.parametrize("withheld", [*outcomes.WITHHELD, None])
 def test_the_text_of_a_withheld_reply_is_not_read(withheld):
     how = {"seconds": 0.5, "model": "m", "usage": {"cost": 1.0}}
-    row = verdicts.prediction(TASK, LABELS, example(), "0", text="ALPHA", withheld=withheld, **how)
+    row = outcomes.prediction(TASK, LABELS, example(), "0", text="ALPHA", withheld=withheld, **how)
     assert (row.outcome, row.answer) == ((withheld, None) if withheld else ("correct", "ALPHA"))
     assert (row.text, row.usage, row.gold, row.image_sha256) == ("ALPHA", {"cost": 1.0}, "ALPHA", "0")
 
 
 @pytest.mark.parametrize("outcome", ["correct", "wrong", "unparsed", None])
 def test_what_our_parser_found_is_judged_again(outcome):
-    assert verdicts.withheld({"outcome": outcome}) is None
+    assert outcomes.withheld({"outcome": outcome}) is None
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import yaml
 from baseline import made, server, small_run
 from PIL import Image
 
-from finetune.__main__ import main
 from finetune.baseline import pack
+from finetune.cli.main import main
+from finetune.pipeline import evaluate
 from finetune.rundir import RunDir, read_json, read_jsonl
-from finetune.stages import evaluate
 
 
 @pytest.fixture

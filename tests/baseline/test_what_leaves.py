@@ -14,9 +14,10 @@ from baseline import server, small_run
 from baseline.small_run import ask, configured
 from PIL import Image
 
-from finetune import dataset, pixels
-from finetune.baseline import journal, live, pictures, policy
+from finetune.baseline import images_sent, ledger, live, policy
+from finetune.data import example_files
 from finetune.errors import EgressError
+from finetune.images import decode
 from finetune.rundir import sha256_file
 
 OPENED = []
@@ -38,7 +39,7 @@ def pictures_in(value):
 @pytest.mark.parametrize("way", small_run.WAYS)
 def test_only_pixels_and_the_question_arrive(way, run, provider):
     ask(configured(run, provider.url, way), run)
-    tests = dataset.read_split(run.parts(0)[0].split("test"))
+    tests = example_files.read_split(run.parts(0)[0].split("test"))
     for arrived, example in zip(provider.arrived, tests, strict=True):
         (content,) = pictures_in(arrived.json)
         everything = arrived.body + content + json.dumps(arrived.headers).encode() + arrived.path.encode()
@@ -46,18 +47,18 @@ def test_only_pixels_and_the_question_arrive(way, run, provider):
         assert left == []
         with Image.open(io.BytesIO(content)) as image:
             assert (image.format, dict(image.info), dict(image.getexif())) == ("PNG", {}, {})
-            assert pixels.digest([image]) == pixels.digest([pixels.load(run.data, example.images[0])])
+            assert decode.digest([image]) == decode.digest([decode.load(run.data, example.images[0])])
         assert not {name for name in arrived.headers if name.startswith("x-stainless") or name == "user-agent"}
 
 
 def test_large_pictures_leave_as_bare_jpeg_and_sides_are_limited(monkeypatch):
     image = Image.new("RGB", (64, 32), "red")
     image.info = {"comment": b"DOE-JANE", "exif": b"Exif\0\0DOE-JANE"}
-    monkeypatch.setattr(pictures, "LARGEST_PNG_BYTES", 10)
-    sent = pictures.encode(image, 16)
+    monkeypatch.setattr(images_sent, "LARGEST_PNG_BYTES", 10)
+    sent = images_sent.encode(image, 16)
     assert (sent.media_type, sent.size) == ("image/jpeg", (16, 8))
     assert b"DOE-JANE" not in sent.content
-    assert pictures.scaled(image, 64) is image
+    assert images_sent.scaled(image, 64) is image
 
 
 def refused(config, run, told):
@@ -65,7 +66,7 @@ def refused(config, run, told):
     with pytest.raises(EgressError, match=told):
         ask(config, run)
     assert OPENED == []
-    assert not (run.eval / journal.EGRESS).exists()
+    assert not (run.eval / ledger.EGRESS).exists()
 
 
 def test_without_a_policy_file_no_socket_opens(run, provider):
@@ -170,14 +171,14 @@ def live_run(tmp_path):
 
 def test_the_ledger_names_what_was_altered(run, provider):
     ask(configured(run, provider.url), run)
-    place = run.eval / journal.EGRESS
+    place = run.eval / ledger.EGRESS
     lines = place.read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["send", "reply"] * 6
     entry = json.loads(lines[2])
     assert {"time", "endpoint", "body_sha256", "bytes", "images"} <= set(entry)
     place.write_text("\n".join([*lines[:2], json.dumps(entry | {"bytes": 1}), *lines[3:]]) + "\n", encoding="utf-8")
     with pytest.raises(Exception, match="entry 3: the chain is broken"):
-        journal.verify(place)
+        ledger.verify(place)
 
 
 def test_a_kill_in_the_middle_of_a_line_is_mended(run, provider):
@@ -185,11 +186,11 @@ def test_a_kill_in_the_middle_of_a_line_is_mended(run, provider):
     provider.script = [*[server.says("ALPHA")] * 3, server.fails(401)]
     with pytest.raises(Exception, match="refuses the key"):
         ask(config, run)
-    for name in (journal.EGRESS, "rival.replies.jsonl"):
+    for name in (ledger.EGRESS, "rival.replies.jsonl"):
         with (run.eval / name).open("ab") as handle:
             handle.write(b'{"seq": 99, "half a li')
     assert len(ask(config, run)) == 6
     assert len(provider.arrived) == 4 + 3
-    told = journal.summary(run.eval / journal.EGRESS)
+    told = ledger.summary(run.eval / ledger.EGRESS)
     assert (told["requests"], told["outcomes"]) == (7, {"answered": 6, "key": 1})
     assert live.identity(config, run)["model"] == "gpt-4o"

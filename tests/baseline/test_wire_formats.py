@@ -7,7 +7,7 @@ import pytest
 from baseline import server, small_run
 from baseline.small_run import Waits, ask, configured, outcomes
 
-from finetune.baseline import journal
+from finetune.baseline import ledger
 from finetune.errors import ConfigError, EgressError, InterruptedRun
 from finetune.rundir import read_json
 
@@ -17,7 +17,7 @@ USUAL = ["correct", "wrong", "correct", "wrong", "correct", "wrong"]
 
 def reconcile(run, provider):
     """What arrived is what the ledger says; what left without a known reply is said too."""
-    told = journal.summary(run.eval / journal.EGRESS)
+    told = ledger.summary(run.eval / ledger.EGRESS)
     assert told["requests"] == len(provider.arrived) == sum(told["outcomes"].values()) + told["lost"]
     assert told["bytes"] == sum(len(one.body) for one in provider.arrived)
     return told
@@ -194,7 +194,7 @@ def test_redirects_are_not_followed(run, provider):
 
 
 def test_an_endpoint_that_is_down_stops_the_run(run, provider, monkeypatch):
-    monkeypatch.setattr("finetune.baseline.asking.LOST_IN_A_ROW", 3)
+    monkeypatch.setattr("finetune.baseline.client.LOST_IN_A_ROW", 3)
     provider.usual = server.fails(503)
     with pytest.raises(InterruptedRun, match="gave no reply to 3 questions in a row"):
         ask(configured(run, provider.url, retries=0), run)

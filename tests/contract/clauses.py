@@ -2,8 +2,8 @@
 
 import pytest
 
-from finetune import family as families
-from finetune import named
+from finetune import plugins
+from finetune.families import _base as families
 
 IN_EVERY_RUN = "idefics3"
 """Carries the embedded model and runs in the default suite; the others run with `make families`."""
@@ -12,6 +12,6 @@ IN_EVERY_RUN = "idefics3"
 def of(clause: str) -> pytest.MarkDecorator:
     """Parametrises `name` over the families that have to pass a clause."""
     assert clause in families.CLAUSES
-    asked = [name for name in named.names("family") if clause not in families.load(name).gaps]
+    asked = [name for name in plugins.names("family") if clause not in families.load(name).gaps]
     marked = [name if name == IN_EVERY_RUN else pytest.param(name, marks=pytest.mark.families) for name in asked]
     return pytest.mark.parametrize("name", marked)

@@ -5,9 +5,9 @@ from functools import cache
 import pytest
 from architectures import catalogue
 
-from finetune import models
-from finetune.config import Config, HardwareConfig, MethodConfig, ModelConfig
-from finetune.encoding import Encoder
+from finetune.config.schema import Config, HardwareConfig, MethodConfig, ModelConfig
+from finetune.models import load as models
+from finetune.models.encoding import Encoder
 
 
 @pytest.fixture(scope="session")

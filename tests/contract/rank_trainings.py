@@ -10,10 +10,10 @@ from pathlib import Path
 
 from training import micro_run
 
-from finetune import family as families
-from finetune.config import Config, ModelConfig, TargetsConfig
+from finetune.config.schema import Config, ModelConfig, TargetsConfig
+from finetune.families import _base as families
+from finetune.pipeline import train as stage
 from finetune.rundir import RunDir
-from finetune.stages import train as stage
 
 STEPS = 2
 

@@ -8,10 +8,12 @@ import pytest
 from adapters import sources
 from contract.facts import FACTS, NEED_NO_FILES
 
-from finetune import intake, named, pixels
-from finetune.config import Config, DataConfig
+from finetune import plugins
+from finetune.config.schema import Config, DataConfig
+from finetune.data import ingest
 from finetune.errors import DataError
 from finetune.example import BadRow, Example
+from finetune.images import decode
 from finetune.rundir import RunDir
 
 NAMES = sorted(FACTS)
@@ -26,7 +28,7 @@ class Source:
         self.path.mkdir(parents=True)
         self.images = folder / "run" / "images"
         self.images.mkdir(parents=True)
-        self.adapter = named.load("adapter", name)
+        self.adapter = plugins.load("adapter", name)
         path, self.options = sources.ALL[name](self.path, stems)
         self.root = self.images.parent if self.adapter.WRITES_IMAGES or path is None else path
         self._given = path
@@ -39,7 +41,7 @@ class Source:
         for row in self.rows():
             try:
                 for ref in row.images if isinstance(row, Example) else ():
-                    pixels.load(self.root, ref)
+                    decode.load(self.root, ref)
             except DataError as error:
                 yield BadRow(row.row, row.images[0].path, str(error))
             if isinstance(row, BadRow):
@@ -53,7 +55,7 @@ class Source:
         passed_by = () if sound else (DataError,)
         for row in (row for row in rows if isinstance(row, Example)):
             with suppress(*passed_by):
-                digest = pixels.digest([pixels.load(self.root, ref) for ref in row.images])
+                digest = decode.digest([decode.load(self.root, ref) for ref in row.images])
                 found[digest] = (row.target, row.boxes)
         return found
 
@@ -72,7 +74,7 @@ def test_a_broken_image_is_told_by_its_row_and_its_file(tmp_path, monkeypatch, n
     (told,) = source.told()
     assert told.row == facts.row
     assert told.path == facts.image.format("c") or (not facts.image and told.path in ("", "c"))
-    said = intake.worded(told)
+    said = ingest.worded(told)
     assert facts.row in said
     assert facts.image.format("c") in said
     assert len(told.reason) > 10
@@ -85,7 +87,7 @@ def test_broken_notes_are_told_by_their_name(tmp_path, name):
     content = (source.path / notes).read_bytes()
     (source.path / notes).write_bytes(content[: len(content) // 2] + b"\xff")
     try:
-        said = [intake.worded(row) for row in source.told()]
+        said = [ingest.worded(row) for row in source.told()]
     except DataError as error:
         said = [str(error)]
     assert said
@@ -102,8 +104,8 @@ def test_an_empty_source_is_refused(tmp_path, name, laid_out):
     options = {key: value for key, value in source.options.items() if key != "site_key"}
     data = DataConfig(adapter=name, path=str(path), options=options, site_key=source.options.get("site_key"))
     run = RunDir(tmp_path / "prepared")
-    with intake.Spool(run, "kept") as spool, pytest.raises(DataError) as refused:
-        intake.take(Config(data=data), run, spool)
+    with ingest.Spool(run, "kept") as spool, pytest.raises(DataError) as refused:
+        ingest.take(Config(data=data), run, spool)
     assert str(path) in str(refused.value) or FACTS[name].notes in str(refused.value)
 
 
@@ -131,13 +133,13 @@ def test_it_streams(tmp_path, monkeypatch, name):
     assert isinstance(whole[-1], Example)
     for picture in source.images.iterdir():
         picture.unlink()
-    opened, check = [], pixels.check
+    opened, check = [], decode.check
 
     def watched(root, path, *more, **said):
         opened.append(path)
         return check(root, path, *more, **said)
 
-    monkeypatch.setattr(pixels, "check", watched)
+    monkeypatch.setattr(decode, "check", watched)
     rows = source.rows()
     assert next(rows) == whole[0]
     assert [path for path in opened if stems[-1] in path] == []

@@ -11,16 +11,17 @@ from adapters.sources import ALL as SOURCES
 from contract import facts
 
 import finetune
-from finetune import named, pixels
+from finetune import plugins
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example
+from finetune.images import decode
 
 ROOT = Path(finetune.__file__).resolve().parents[1]
 FROM_FILES = sorted(facts.FACTS)
 
 
 def test_every_adapter_has_a_source_here():
-    assert named.names("adapter") == sorted(SOURCES) == sorted({*facts.FACTS, *facts.NEED_NO_FILES})
+    assert plugins.names("adapter") == sorted(SOURCES) == sorted({*facts.FACTS, *facts.NEED_NO_FILES})
 
 
 def test_the_page_tells_the_same():
@@ -33,7 +34,7 @@ def opened(request, tmp_path):
     source.mkdir()
     (run / "images").mkdir(parents=True)
     path, options = SOURCES[request.param](source)
-    adapter = named.load("adapter", request.param)
+    adapter = plugins.load("adapter", request.param)
     return adapter, path, adapter.Options(**options), run
 
 
@@ -57,7 +58,7 @@ def test_it_yields_examples_that_decode(opened):
         assert example.row
         assert all(message.text for message in example.messages)
         for ref in example.images:
-            assert pixels.load(root, ref).mode == "RGB"
+            assert decode.load(root, ref).mode == "RGB"
 
 
 def test_reading_twice_gives_the_same(opened):
@@ -82,7 +83,7 @@ def test_it_writes_only_where_it_says(opened):
 @pytest.mark.parametrize("name", FROM_FILES)
 def test_a_missing_source_says_what_to_give(tmp_path, name):
     _, options = SOURCES[name](tmp_path, ())
-    adapter = named.load("adapter", name)
+    adapter = plugins.load("adapter", name)
     with pytest.raises(DataError, match=r"data\.path is not given: name the f"):
         list(adapter.read(None, adapter.Options(**options), tmp_path))
     with pytest.raises(DataError, match=r"gone does not exist; expected"):
@@ -95,7 +96,7 @@ def test_a_group_that_does_not_exist_is_told(tmp_path, name):
     (tmp_path / "source").mkdir()
     (tmp_path / "images").mkdir()
     path, options = SOURCES[name](tmp_path / "source")
-    adapter = named.load("adapter", name)
+    adapter = plugins.load("adapter", name)
     try:
         found = list(adapter.read(path, adapter.Options(**options | {"group": "no_such"}), tmp_path / "images"))
     except (ConfigError, DataError) as error:

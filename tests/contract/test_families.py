@@ -6,11 +6,12 @@ from architectures import catalogue
 from contract import clauses
 from training import micro
 
-from finetune import boxes, named
-from finetune import family as families
+from finetune import plugins
 from finetune.errors import ConfigError
-from finetune.features.tower import Tower
-from finetune.training.joining import joined
+from finetune.families import _base as families
+from finetune.models.vision_features import Tower
+from finetune.scoring import box_text
+from finetune.training.collator import joined
 from finetune.training.loss import answer_loss
 
 SIZES = [(32, 32), (33, 31), (64, 64), (100, 40), (40, 100), (300, 299), (17, 120), (640, 480)]
@@ -22,14 +23,14 @@ def logits(model, batch):
 
 
 def test_every_family_has_a_small_model_here_and_gives_reasons():
-    assert named.names("family") == catalogue.NAMES
-    for name in named.names("family"):
+    assert plugins.names("family") == catalogue.NAMES
+    for name in plugins.names("family"):
         family = families.load(name)
         assert family.name == name
         assert set(family.gaps) <= set(families.CLAUSES)
         assert all(len(reason) > 20 for reason in family.gaps.values())
         assert bool(family.features) != ("cached" in family.gaps)
-        assert family.boxes in boxes.CODECS
+        assert family.boxes in box_text.CODECS
 
 
 @clauses.of("image")

@@ -5,8 +5,8 @@ import torch
 from contract import clauses
 from training import micro
 
-from finetune.decoding import continuation_scores, greedy, prefill
-from finetune.features.tower import Tower
+from finetune.models.decoding import continuation_scores, greedy, prefill
+from finetune.models.vision_features import Tower
 from finetune.predictors.local import score_labels
 
 LABELS = ["no", "yes", "scratch"]

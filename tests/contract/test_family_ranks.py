@@ -12,7 +12,7 @@ from contract import rank_trainings
 from safetensors.torch import load_file
 from training import micro_run
 
-from finetune import family as families
+from finetune.families import _base as families
 
 ASKED = [name for name in catalogue.NAMES if "ranks" not in families.load(name).gaps]
 HERE = Path(__file__).resolve()

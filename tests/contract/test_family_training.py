@@ -13,13 +13,14 @@ import torch
 from contract import clauses
 from training import micro, micro_run
 
-from finetune import family as families
-from finetune.config import ModelConfig, TargetsConfig
-from finetune.encoding import Encoder
+from finetune.config.schema import ModelConfig, TargetsConfig
 from finetune.errors import ConfigError, InterruptedRun
-from finetune.four_bit import four_bit_modules
-from finetune.stages import train as stage
-from finetune.training import fused, lora, sft
+from finetune.families import _base as families
+from finetune.models.encoding import Encoder
+from finetune.models.quantisation import four_bit_modules
+from finetune.pipeline import train as stage
+from finetune.training import fused, lora
+from finetune.training import trainer as sft
 from finetune.training.fused import fuse_lora, fuse_norms, fused_rotary
 from finetune.training.loss import answer_loss, count_labels, last_layer_at_labels
 

@@ -8,11 +8,11 @@ import torch
 from architectures import others, sizes
 from training import micro
 
-from finetune import models
-from finetune.config import Config, HardwareConfig, MethodConfig, ModelConfig, TargetsConfig
-from finetune.encoding import Encoder
+from finetune.config.schema import Config, HardwareConfig, MethodConfig, ModelConfig, TargetsConfig
 from finetune.errors import DataError
-from finetune.four_bit import four_bit_modules
+from finetune.models import load as models
+from finetune.models.encoding import Encoder
+from finetune.models.quantisation import four_bit_modules
 from finetune.training import lora
 from finetune.training.loss import answer_loss
 

@@ -13,9 +13,9 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from training import micro
 
-from finetune import models
-from finetune.config import Config, HardwareConfig, MethodConfig, ModelConfig
-from finetune.encoding import Encoder
+from finetune.config.schema import Config, HardwareConfig, MethodConfig, ModelConfig
+from finetune.models import load as models
+from finetune.models.encoding import Encoder
 from finetune.training import lora
 from finetune.training.loss import answer_loss, count_labels
 

@@ -8,12 +8,19 @@ import pytest
 import torch
 from transformers import Idefics3Processor
 
-from finetune.embedded.loop import MasterWeights, Schedule
+from finetune.embedded.language_phase import (
+    PackedQuestions,
+    answer_loss,
+    attention_bias,
+    prefix_ids,
+    question_ids,
+    stack,
+)
 from finetune.embedded.pretrain import Plan, new_heads, new_model, train_joint, train_language, train_place, train_tower
 from finetune.embedded.questions import Question, draw_questions
-from finetune.embedded.speech import PackedQuestions, answer_loss, attention_bias, prefix_ids, question_ids, stack
 from finetune.embedded.surfaces import KINDS, Instance, Surface, make_surface
 from finetune.embedded.tower import IGNORE, dense_labels, new_place_head, pixel_tensor, place_labels
+from finetune.embedded.training_loop import MasterWeights, Schedule
 
 MICRO = Plan(
     tower_images=16,

@@ -106,7 +106,7 @@ def test_views_of_one_part_are_not_many_parts():
 def test_a_guard_never_passes_below_its_floor_and_the_second_code_agrees(marks, name, floor):
     from synthetic import rows
 
-    from finetune.config import EvaluateConfig
+    from finetune.config.schema import EvaluateConfig
     from finetune.recompute.rows import Setting
 
     found = check(marks, name, floor)

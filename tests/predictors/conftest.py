@@ -7,9 +7,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from training import micro
 
-from finetune import models
-from finetune.config import Config, ModelConfig
-from finetune.encoding import Encoder
+from finetune.config.schema import Config, ModelConfig
+from finetune.models import load as models
+from finetune.models.encoding import Encoder
 
 LABELS = ("no defect", "scratch", "open", "open circuit")
 

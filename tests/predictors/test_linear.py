@@ -7,12 +7,14 @@ import torch
 from scipy import special
 from training import micro
 
-from finetune import dataset, models, pixels
-from finetune.encoding import Encoder
+from finetune.data import example_files, source
 from finetune.errors import ConfigError, DataError
+from finetune.images import decode
+from finetune.models import load as models
+from finetune.models.encoding import Encoder
+from finetune.pipeline import evaluate
 from finetune.predictors import linear
 from finetune.rundir import RunDir, read_jsonl
-from finetune.stages import evaluate
 
 LABELS = ("a", "b", "c")
 
@@ -99,12 +101,12 @@ def test_features_are_those_of_the_frozen_tower(built):
     """Against a direct call of the tower, for an example with one image and its resized picture."""
     run = RunDir(built)
     config = built_run.load(built)
-    root = dataset.image_root(config, run)
-    first = dataset.read_split(run.data / "test.jsonl")[0]
+    root = source.image_root(config, run)
+    first = example_files.read_split(run.data / "test.jsonl")[0]
     tower = linear.Tower(config, root)
     row, digest = tower.features(first)
     loaded = models.load(config)
-    images = [pixels.load(root, ref) for ref in first.images]
+    images = [decode.load(root, ref) for ref in first.images]
     batch = Encoder(loaded.processor, loaded.family).prompts([first], [images])
     with torch.no_grad():
         seen = loaded.model.model.vision_model(
@@ -112,7 +114,7 @@ def test_features_are_those_of_the_frozen_tower(built):
             patch_attention_mask=torch.ones(1, 4, 4, dtype=torch.bool),
         ).last_hidden_state[0]
     np.testing.assert_allclose(row, torch.cat([seen.mean(0), seen.max(0).values]).numpy(), atol=1e-5)
-    assert digest == pixels.digest(images)
+    assert digest == decode.digest(images)
 
 
 def test_the_row_in_a_comparison(built):
@@ -120,16 +122,16 @@ def test_the_row_in_a_comparison(built):
     config = built_run.load(built, "evaluate.models=[majority,linear]")
     evaluate.run(config, run)
     rows = list(read_jsonl(run.predictions("linear")))
-    assert len(rows) == len(dataset.read_split(run.data / "test.jsonl"))
+    assert len(rows) == len(example_files.read_split(run.data / "test.jsonl"))
     assert all(sum(row["probabilities"].values()) == pytest.approx(1) for row in rows)
     assert rows[0]["model"].startswith("idefics3.vision_tower@")
     assert "+logistic(C=" in rows[0]["model"]
-    again = list(linear.predict(config, run, dataset.read_split(run.data / "test.jsonl"), *paths(config, run)))
+    again = list(linear.predict(config, run, example_files.read_split(run.data / "test.jsonl"), *paths(config, run)))
     assert [(p.answer, p.probabilities) for p in again] == [(row["answer"], row["probabilities"]) for row in rows]
 
 
 def paths(config, run):
-    return dataset.image_root(config, run), dataset.labels(run)
+    return source.image_root(config, run), example_files.labels(run)
 
 
 def test_open_answers_are_beyond_it(built):

@@ -7,8 +7,9 @@ from types import ModuleType
 import pytest
 import torch
 
-from finetune import models, pixels
-from finetune.config import Config, ModelConfig, TaskConfig
+from finetune.config.schema import Config, ModelConfig, TaskConfig
+from finetune.images import decode
+from finetune.models import load as models
 from finetune.predictors import local
 
 LABELS = ("no defect", "scratch", "open", "open circuit")
@@ -16,7 +17,7 @@ SYNONYMS = {"scratch": ("scrape", "a long scratch")}
 
 
 def decoded(root, examples):
-    return [[pixels.load(root, ref) for ref in example.images] for example in examples]
+    return [[decode.load(root, ref) for ref in example.images] for example in examples]
 
 
 def full_forward(model, encoder, example, images, label):
@@ -94,7 +95,7 @@ def test_a_scored_answer_is_the_most_probable_label(loaded, root, examples):
         assert prediction.text == prediction.answer == best
         assert prediction.outcome == ("correct" if best == example.target else "wrong")
         assert (prediction.id, prediction.group, prediction.gold) == (example.id, example.group, example.target)
-        assert prediction.image_sha256 == pixels.digest([pixels.load(root, ref) for ref in example.images])
+        assert prediction.image_sha256 == decode.digest([decode.load(root, ref) for ref in example.images])
         assert prediction.seconds > 0
 
 
@@ -139,7 +140,7 @@ def other_task(monkeypatch, closed):
     task.PARSER, task.parse = "other/7", lambda text, labels, synonyms: f"{len(labels)} {text}"
     task.judge = lambda config: lambda text, answer, gold: "wrong"
     task.choices = task.vocabulary = lambda config, labels, example: labels[: closed(example)]
-    monkeypatch.setattr("finetune.named.load", lambda *key: {("task", "other"): task}[key])
+    monkeypatch.setattr("finetune.plugins.load", lambda *key: {("task", "other"): task}[key])
 
 
 def test_the_task_is_the_one_that_its_name_stands_for(loaded, encoder, root, examples, monkeypatch):

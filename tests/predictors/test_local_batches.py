@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.predictors import local
 
 LABELS = ("no defect", "scratch", "open", "open circuit")

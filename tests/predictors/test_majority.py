@@ -3,11 +3,11 @@ from types import ModuleType
 import pytest
 from training import micro
 
-from finetune import pixels
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.errors import DataError
-from finetune.evaluation.judge import Judge
+from finetune.images import decode
 from finetune.predictors import majority
+from finetune.tasks import Judge
 
 
 def judged(*labels):
@@ -20,7 +20,7 @@ def test_answers_the_commonest_training_label(tmp_path):
     [found] = majority.commonest(train, [micro.example(7, "bad")], tmp_path, judged("bad", "good", "odd"))
     assert (found.text, found.answer, found.outcome, found.gold) == ("good", "good", "wrong", "bad")
     assert found.probabilities == {"bad": 0.25, "good": 0.75, "odd": 0.0}
-    assert found.image_sha256 == pixels.digest([micro.picture(0)])
+    assert found.image_sha256 == decode.digest([micro.picture(0)])
     assert (found.question, found.group, found.model) == ("Is there a defect?", "g7", "majority")
 
 
@@ -43,7 +43,7 @@ def other(monkeypatch):
     task.PARSER, task.judge = "other/7", lambda config: lambda text, answer, gold: "unparsed"
     task.choices = task.vocabulary = lambda config, labels, example: ("yes", "no") if "?" in example.question else ()
     task.parse = lambda text, labels, synonyms: f"read {text}"
-    monkeypatch.setattr("finetune.named.load", lambda *key: {("task", "other"): task}[key])
+    monkeypatch.setattr("finetune.plugins.load", lambda *key: {("task", "other"): task}[key])
     return Judge(TaskConfig(kind="other"), ())
 
 

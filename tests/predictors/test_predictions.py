@@ -5,11 +5,11 @@ import json
 import pytest
 import synthetic
 
-from finetune.config import EvaluateConfig
+from finetune.config.schema import EvaluateConfig
 from finetune.errors import ConfigError, DataError, IntegrityError
+from finetune.pipeline import evaluate
 from finetune.predictors import predictions
 from finetune.rundir import read_json, read_jsonl
-from finetune.stages import evaluate
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import synthetic
 from baseline import made
 from PIL import Image
 
-from finetune import dataset
 from finetune.baseline import pack
-from finetune.config import BaselineConfig
+from finetune.config.schema import BaselineConfig
+from finetune.data import example_files, source
 from finetune.errors import ConfigError, IntegrityError
 from finetune.predictors import recorded
 from finetune.rundir import RunDir, read_json, read_jsonl, sha256_file
@@ -45,8 +45,8 @@ def packed(site, prepared):
 
 
 def replay(config, run):
-    tests = dataset.read_split(run.parts(0)[0].split("test"))
-    return list(recorded.predict(config, run, tests, dataset.image_root(config, run), dataset.labels(run)))
+    tests = example_files.read_split(run.parts(0)[0].split("test"))
+    return list(recorded.predict(config, run, tests, source.image_root(config, run), example_files.labels(run)))
 
 
 def rewrite(folder, change, honest=True):

@@ -5,10 +5,10 @@ import re
 import pytest
 from PIL import Image
 
-from finetune.config import Config, DataConfig, ReportConfig, SplitConfig, TaskConfig
+from finetune.config.schema import Config, DataConfig, ReportConfig, SplitConfig, TaskConfig
 from finetune.errors import ConfigError, DataError
 from finetune.example import Box, Example, ImageRef
-from finetune.preflight import data, page
+from finetune.preflight import data_check, page
 from finetune.preflight.problems import Problems
 from finetune.rundir import RunDir
 
@@ -36,8 +36,8 @@ def run(tmp_path):
 
 def checked_of(config, run):
     problems = Problems()
-    found = data.read(config, run, problems)
-    return page.Checked(found, data.measure(found) if found else None, None, problems)
+    found = data_check.read(config, run, problems)
+    return page.Checked(found, data_check.measure(found) if found else None, None, problems)
 
 
 def test_a_sound_set_has_no_errors_and_says_what_next(tmp_path, run):
@@ -111,17 +111,17 @@ def test_pictures_stay_away_where_they_are_not_wanted(tmp_path, run, given):
 
 def test_sheets_take_a_dozen_of_each_label_alike_every_time():
     some = [Example(str(n), (ImageRef("x.png"),), "ab"[n % 2], str(n)) for n in range(40)]
-    first = data.sheets(some)
+    first = data_check.sheets(some)
     assert {label: len(items) for label, items in first.items()} == {"a": 12, "b": 12}
-    assert first == data.sheets(list(some))
+    assert first == data_check.sheets(list(some))
     every = [Example(str(n), (ImageRef("x.png"),), f"answer {n}", str(n)) for n in range(40)]
-    assert {label: len(items) for label, items in data.sheets(every).items()} == {"": 12}
+    assert {label: len(items) for label, items in data_check.sheets(every).items()} == {"": 12}
 
 
 def test_defects_are_measured_by_their_shorter_side():
     boxes = (Box(0, 0, 9, 4, "x"), Box(0, 0, 2, 30, "x"))
     example = Example("1", (ImageRef("x.png"),), "x", "1", boxes=boxes)
-    assert sorted(data._short_sides([example])) == [2, 4]
+    assert sorted(data_check._short_sides([example])) == [2, 4]
 
 
 def test_one_problem_keeps_its_class():

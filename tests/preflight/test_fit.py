@@ -5,11 +5,11 @@ from architectures import catalogue
 from PIL import Image
 from training import micro
 
-from finetune.config import Config, HardwareConfig, ModelConfig
+from finetune.config.schema import Config, HardwareConfig, ModelConfig
 from finetune.example import Example, ImageRef, Message
 from finetune.preflight import page
-from finetune.preflight.data import Measured, Prepared
-from finetune.preflight.model import fit
+from finetune.preflight.data_check import Measured, Prepared
+from finetune.preflight.memory_check import fit
 from finetune.preflight.problems import Problems
 
 

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from finetune.config import Config, TaskConfig
+from finetune.config.schema import Config, TaskConfig
 from finetune.example import Example, ImageRef, Message
-from finetune.report.facts import Facts
+from finetune.report.run_facts import Facts
 from finetune.rundir import RunDir
 
 NARROW = "\u202f"

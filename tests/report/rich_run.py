@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import synthetic
 
-from finetune import compose, dataset
-from finetune.config import BaselineConfig, Config, DecisionConfig, EvaluateConfig
+from finetune.config import compose
+from finetune.config.schema import BaselineConfig, Config, DecisionConfig, EvaluateConfig
+from finetune.data import example_files
 from finetune.evaluation import breakdown, comparison
 from finetune.evaluation.pairing import Test
 from finetune.example import Example, Prediction
@@ -33,9 +34,9 @@ def write(
     chosen = settings(chosen, **changes)
     run.write_text(run.config_file, compose.to_yaml(chosen))
     for part in run.parts(folds):
-        rows = [described(example) for example in dataset.read_split(part.split("test"))]
-        run.write_jsonl(part.split("test"), map(dataset.to_row, rows))
-    rows = [(part.name, row) for part in run.parts(folds) for row in dataset.read_split(part.split("test"))]
+        rows = [described(example) for example in example_files.read_split(part.split("test"))]
+        run.write_jsonl(part.split("test"), map(example_files.to_row, rows))
+    rows = [(part.name, row) for part in run.parts(folds) for row in example_files.read_split(part.split("test"))]
     evaluate(chosen, run, [row for _, row in rows], [name for name, _ in rows])
     return chosen, run
 
@@ -74,7 +75,8 @@ def evaluate(chosen: Config, run: RunDir, examples: list[Example], folds: list[s
     generated = {who: [answer(example, labels, who, written=True) for example in examples] for who in ("tuned", "base")}
     validation = {
         who: [
-            answer(example, labels, who) for example in dataset.read_split(run.parts(chosen.data.folds)[0].split("val"))
+            answer(example, labels, who)
+            for example in example_files.read_split(run.parts(chosen.data.folds)[0].split("val"))
         ]
         for who in ("tuned", "base")
     }

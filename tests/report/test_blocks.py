@@ -7,7 +7,19 @@ from xml.etree import ElementTree
 import pytest
 from report import rich_run
 
-from finetune.report import confidence, content, deployment, flow, front, junit, limits, money, panels, results, singled
+from finetune.report import (
+    answer_flow,
+    calibration,
+    costs,
+    deployment,
+    highlights,
+    junit,
+    limits,
+    regressions,
+    results,
+    verdict_page,
+)
+from finetune.report import context as content
 from finetune.rundir import read_json
 
 
@@ -37,30 +49,30 @@ def with_comparison(facts, **changes):
 )
 def test_the_verdict_in_words(facts, verdict, qualifier, badge, title):
     decision = facts.comparison["decision"] | {"verdict": verdict, "qualifier": qualifier}
-    found = front.front(with_comparison(facts, decision=decision))
+    found = verdict_page.front(with_comparison(facts, decision=decision))
     assert (found.badge, found.title) == (badge, title)
 
 
 def test_the_rule_is_said_as_it_was_fixed(facts):
-    told = dict(front.front(facts).rule)
+    told = dict(verdict_page.front(facts).rule)
     assert told["Primary metric"] == "balanced accuracy"
     assert told["Largest loss accepted"] == "5 points"
     assert told["To be replaced"] == "rival_api"
-    assert ("Guard", "sensitivity of scratch at least 80.0\u202f%, one-sided 97.5 %") in front.front(facts).rule
+    assert ("Guard", "sensitivity of scratch at least 80.0\u202f%, one-sided 97.5 %") in verdict_page.front(facts).rule
     bare = replace(facts.config.evaluate, decision=replace(facts.config.evaluate.decision, margin=None))
-    told = front.rule(replace(facts, config=replace(facts.config, evaluate=bare)))
+    told = verdict_page.rule(replace(facts, config=replace(facts.config, evaluate=bare)))
     assert told[-1] == ("Largest loss accepted", "none was declared, so there can be no verdict to replace")
 
 
 def test_what_would_be_enough(facts):
     decision = facts.comparison["decision"] | {"needed": {"items": 1240, "groups": 414}}
-    told = front.needed(with_comparison(facts, decision=decision))
+    told = verdict_page.needed(with_comparison(facts, decision=decision))
     assert told == "A test of about 1,240 images (90 here) in 414 groups (30 here) would be enough."
 
 
 def test_page_one_leaves_the_list_of_open_points_to_the_titles(facts):
     reason = "The rule is neither met nor broken: x. Open: guard a: 1; both_modes: 2."
-    found = front.front(with_comparison(facts, decision=facts.comparison["decision"] | {"reason": reason}))
+    found = verdict_page.front(with_comparison(facts, decision=facts.comparison["decision"] | {"reason": reason}))
     assert (found.reason, found.whole_reason) == ("The rule is neither met nor broken: x.", reason)
     assert {state for _, state in found.open} <= {"fail", "inconclusive"}
 
@@ -82,7 +94,7 @@ def test_criteria_in_points_and_in_percent(facts):
 
 
 def test_the_flow_adds_up(facts):
-    found = flow.flow(facts)
+    found = answer_flow.flow(facts)
     assert found.wrong == ()
     numbers = [
         int(box.number.replace(",", "")) for box in found.boxes if box.text in ("asked", "right", "wrong", "no answer")
@@ -90,7 +102,9 @@ def test_the_flow_adds_up(facts):
     for asked, right, wrong, silent in zip(*[iter(numbers)] * 4, strict=True):
         assert asked == right + wrong + silent == 90
     outcomes = facts.comparison["outcomes"] | {"base": {"correct": 3, "wrong": 4}}
-    assert flow.flow(with_comparison(facts, outcomes=outcomes)).wrong == ("base model: 7 answers for 90 test items",)
+    assert answer_flow.flow(with_comparison(facts, outcomes=outcomes)).wrong == (
+        "base model: 7 answers for 90 test items",
+    )
 
 
 def test_nothing_is_invented_without_prevalence_and_prices(facts):
@@ -101,36 +115,36 @@ def test_nothing_is_invented_without_prevalence_and_prices(facts):
     }
     metrics = {"models": unpriced}
     poor = replace(facts, config=replace(facts.config, evaluate=bare), metrics=facts.metrics | metrics)
-    assert "was not declared" in money.declared(poor)
-    assert money.in_use(poor) == money.prices(poor) == []
-    assert "Nothing is assumed" in money.break_even(poor)
+    assert "was not declared" in costs.declared(poor)
+    assert costs.in_use(poor) == costs.prices(poor) == []
+    assert "Nothing is assumed" in costs.break_even(poor)
 
 
 def test_break_even_by_hand(facts):
     """0.0023 - 0.0004 = 0.0019 saved an item; 1,000 / 0.0019 = 526,316 items."""
-    assert "after 526,316 items" in money.break_even(facts)
+    assert "after 526,316 items" in costs.break_even(facts)
     dear = replace(facts.config.evaluate, costs={"item": 0.01})
-    told = money.break_even(replace(facts, config=replace(facts.config, evaluate=dear)))
+    told = costs.break_even(replace(facts, config=replace(facts.config, evaluate=dear)))
     assert told == "There is no break-even volume: an item costs 0.01 on your own machine and 0.0023 with rival_api."
 
 
 def test_misses_are_the_other_side_of_sensitivity(facts):
     score = {"value": 0.9, "low": 0.8, "high": 0.95}
     models = facts.comparison["models"] | {"tuned": {"sensitivity": score, "specificity": score}}
-    row = money.mistakes(with_comparison(facts, models=models))[0]
+    row = costs.mistakes(with_comparison(facts, models=models))[0]
     assert row == {"who": "tuned", "miss": "10.0\u202f% (5.0 to 20.0)", "overkill": "10.0\u202f% (5.0 to 20.0)"}
 
 
 def test_the_null_band_is_binomial():
     """Ten of ten items at confidence 0.5: 95 % of such bins hold 2 to 8 right answers (binomial tables)."""
-    plot = confidence.reliability("tuned", {"bins": [{"n": 10, "confidence": 0.5, "accuracy": 1.0}]})
+    plot = calibration.reliability("tuned", {"bins": [{"n": 10, "confidence": 0.5, "accuracy": 1.0}]})
     heights = [float(point.split(",")[1]) for point in plot.band.split()]
-    assert heights == [confidence._y(0.8), confidence._y(0.2)]
+    assert heights == [calibration._y(0.8), calibration._y(0.2)]
     assert "1 outside the 95 % band" in plot.alt
 
 
 def test_regressions_and_suspects_are_those_of_the_file(facts):
-    found = singled.out(facts)
+    found = highlights.out(facts)
     kinds = [row["kind"] for row in facts.metrics["regressions"]]
     assert [number for _, number in found.counts] == [
         kinds.count("tuned_wrong_baseline_right"),
@@ -152,7 +166,7 @@ def test_leaks_are_left_out(facts):
         summary=facts.summary | {"leaks": kinds},
         comparison=facts.comparison | {"without_suspects": rest},
     )
-    told = panels.leaks(leaky)
+    told = regressions.leaks(leaky)
     assert (told["found"], told["touched"], told["n"]) == (3, 2, 88)
     assert told["kinds"] == "equal pictures 1, nearly equal pictures 2"
     (tuned, base) = told["rows"]
@@ -164,7 +178,7 @@ def test_leaks_are_left_out(facts):
     assert tuned["all"].value == f"{100 * facts.comparison['models']['tuned']['balanced_accuracy']['value']:.1f}\u202f%"
     assert (base["without"].value, base["gap_without"].value) == ("\u2013", "")
     assert base["gap"].interval
-    assert panels.leaks(facts)["rows"] == []
+    assert regressions.leaks(facts)["rows"] == []
 
 
 def test_every_fact_of_the_deployment_block_says_where_it_is_from(facts):
@@ -213,7 +227,7 @@ def test_a_run_without_panels_or_rival_says_so(facts):
     decision = facts.comparison["decision"] | {"rule": {"baseline": None}, "reason": "No proprietary baseline."}
     alone = replace(with_comparison(facts, decision=decision), panels={})
     assert alone.rival is None
-    assert front.front(alone).badge == "No proprietary model compared"
-    assert panels.general(alone) == panels.refusals(alone) == panels.references(alone) == []
+    assert verdict_page.front(alone).badge == "No proprietary model compared"
+    assert regressions.general(alone) == regressions.refusals(alone) == regressions.references(alone) == []
     assert all(row.rival == () for row in deployment.aspects(alone))
     assert json.loads(json.dumps(read_json(facts.run.comparison)))["decision"]["rule"]["baseline"] == "rival_api"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from report import chromium, rich_run
 
+from finetune.pipeline import report
 from finetune.rundir import read_jsonl
-from finetune.stages import report
 
 pytestmark = pytest.mark.browser
 ATTACK = ("good", '</script><img src="https://example.org/x.png" onerror="alert(1)">', "pit")

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from report import bare
 
-from finetune.config import BaselineConfig, ModelConfig
-from finetune.report import deployment, panels
+from finetune.config.schema import BaselineConfig, ModelConfig
+from finetune.report import deployment, regressions
 from finetune.report.deployment import Fact
 
 
@@ -120,7 +120,7 @@ GAP = {"difference": -0.09, "low": -0.14, "high": -0.04}
 
 def test_forgetting_by_hand():
     row = {"set": "mmmu", "n": 900, "base": bare.score(0.5), "tuned": bare.score(0.4), "difference": GAP}
-    (found,) = panels.general(beside(general=[row | {"reading": "lower", "left_out": {"no image": 1200}}]))
+    (found,) = regressions.general(beside(general=[row | {"reading": "lower", "left_out": {"no image": 1200}}]))
     assert (found["set"], found["n"], found["left_out"]) == ("mmmu", 900, "no image 1,200")
     assert found["cells"]["tuned"].value == f"40.0{bare.NARROW}%"
     assert found["difference"] == f"{bare.MINUS}9.0 ({bare.MINUS}14.0 to {bare.MINUS}4.0)"
@@ -131,7 +131,7 @@ def test_refusals_compare_only_what_was_declined():
     both = {who: {"declined": bare.score(0.7), "own_label": bare.score(0.2)} for who in ("base", "tuned")}
     silent = {who: {"unanswered": bare.score(0.1)} for who in ("base", "tuned")}
     told = {"unanswerable": {"blank": {"n": 20, "difference": GAP} | both}, "answerable": {"n": 200} | silent}
-    declined, labelled, general = panels.refusals(beside(refusals=told))
+    declined, labelled, general = regressions.refusals(beside(refusals=told))
     assert declined["kind"] == "Without an answer: our question on an empty picture"
     assert (bool(declined["difference"]), labelled["difference"], general["difference"]) == (True, "", "")
     assert (general["n"], general["what"]) == (200, "left unanswered, wrongly")
@@ -142,12 +142,12 @@ def test_refusals_compare_only_what_was_declined():
 )
 def test_published_figures_as_they_were_published(value, unit, text):
     row = {"value": value} | ({"unit": unit} if unit is not None else {})
-    assert panels.references(beside(references=[row]))[0]["value"] == text
+    assert regressions.references(beside(references=[row]))[0]["value"] == text
 
 
 def test_the_learning_curve():
     points = [{"share": 0.1, "groups": 1100, "score": bare.score(0.7)}, {"share": 1.0, "score": None}]
-    first, last = panels.curve(beside(curve=points))
+    first, last = regressions.curve(beside(curve=points))
     assert (first["share"], first["groups"], first["cell"].value) == (
         f"10{bare.NARROW}%",
         "1,100",

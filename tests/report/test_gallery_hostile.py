@@ -11,10 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from finetune import model_card
 from finetune.example import Example, ImageRef, Message
-from finetune.report import gallery
-from finetune.report.page import markdown_safe
+from finetune.report import gallery, model_card
+from finetune.report.render import markdown_safe
 
 ATTACKS = [
     "</script><script>alert(1)</script>",

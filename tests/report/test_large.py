@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from report import chromium, rich_run
 
-from finetune import dataset
+from finetune.data import example_files
+from finetune.pipeline import report
 from finetune.report import gallery
 from finetune.rundir import read_json, read_jsonl
-from finetune.stages import report
 
 COPIES = 56
 ITEMS = 90 * COPIES
@@ -19,9 +19,9 @@ ITEMS = 90 * COPIES
 
 def grown(run):
     """Repeats every test item under other names, in all files that the gallery reads."""
-    examples = list(dataset.read_split(run.data / "test.jsonl"))
+    examples = list(example_files.read_split(run.data / "test.jsonl"))
     more = [dataclasses.replace(e, id=f"{e.id}_{copy}") for copy in range(COPIES) for e in examples]
-    run.write_jsonl(run.data / "test.jsonl", map(dataset.to_row, more))
+    run.write_jsonl(run.data / "test.jsonl", map(example_files.to_row, more))
     for path in run.eval.glob("*.predictions.jsonl"):
         if "validation" not in path.name:
             rows = list(read_jsonl(path))

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from report import bare
 
-from finetune.config import ModelConfig
-from finetune.report import facts as gathered
+from finetune.config.schema import ModelConfig
 from finetune.report import limits
+from finetune.report import run_facts as gathered
 
 
 def told(config=None, **changes):

@@ -5,7 +5,7 @@ import re
 import pytest
 from report import palette
 
-from finetune.report import page
+from finetune.report import render as page
 
 CSS = page.asset("style.css")
 THEMES = palette.parse(CSS)

@@ -8,7 +8,7 @@ import pypdf
 import pytest
 from report import chromium, rich_run
 
-from finetune.stages import report
+from finetune.pipeline import report
 
 pytestmark = pytest.mark.browser
 PAPER_PX = 695

@@ -8,11 +8,11 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from finetune.boxes import Placed, to_json
 from finetune.recompute import boxes as second
 from finetune.recompute import of_detect
-from finetune.scoring import boxes
+from finetune.scoring import box_metrics
 from finetune.scoring.box_precision import average_precisions
+from finetune.scoring.box_text import Placed, to_json
 
 LABELS = ("dent", "cut", "pit")
 
@@ -45,9 +45,11 @@ def shifted(random, gold):
 def coco(golds, said):
     """AP50:95 and AP50 of pycocotools."""
     number = {label: place + 1 for place, label in enumerate(LABELS)}
+
     def row(item, b):
         x1, y1, x2, y2 = b.box
         return {"image_id": item, "category_id": number[b.label], "bbox": [x1, y1, x2 - x1, y2 - y1]}
+
     annotations = [
         row(item, b) | {"area": (b.box[2] - b.box[0]) * (b.box[3] - b.box[1]), "iscrowd": 0}
         for item, side in enumerate(golds)
@@ -73,7 +75,7 @@ def coco(golds, said):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_average_precision_is_that_of_pycocotools(seed):
     golds, said = pictures(seed)
-    at_half, mean = average_precisions(golds, said, [str(i) for i in range(len(golds))], boxes.iou)
+    at_half, mean = average_precisions(golds, said, [str(i) for i in range(len(golds))], box_metrics.iou)
     whole, half = coco(golds, said)
     assert 0.1 < whole < 0.9
     assert mean.value == pytest.approx(whole, abs=1e-9)
@@ -85,7 +87,7 @@ def test_the_second_computation_agrees():
     golds, said = pictures(3, 40)
     texts = [to_json(side) for side in golds], [to_json(side) for side in said]
     groups = [str(i // 2) for i in range(40)]
-    first = boxes.metrics(*texts, groups)
+    first = box_metrics.metrics(*texts, groups)
     other = of_detect.metrics(*texts, groups)
     assert set(first) == set(other) == {"f1_iou50", "count_error", "unreadable_boxes", "map_50", "map_50_95"}
     for name, score in first.items():
@@ -96,11 +98,11 @@ def test_the_second_computation_agrees():
 def test_one_box_without_a_score_ranks_last():
     gold = [Placed("dent", (0, 0, 100, 100))]
     said = [Placed("dent", (0, 0, 100, 100)), Placed("dent", (500, 500, 600, 600), 0.3)]
-    scores = boxes.metrics([to_json(gold)], [to_json(said)], ["a"])
+    scores = box_metrics.metrics([to_json(gold)], [to_json(said)], ["a"])
     assert scores["map_50"].value == pytest.approx(0.5)  # found at rank 2 of 2: precision 1/2 at every recall
     assert second.hits(second.read(to_json(gold)), second.read(to_json(said))) == [True, False]
 
 
 def test_pictures_without_boxes_have_no_average_precision_to_lose():
-    assert boxes.metrics(["[]"], [to_json([Placed("dent", (0, 0, 9, 9), 0.5)])], ["a"])["map_50"].value == 0
-    assert "map_50" not in boxes.metrics(["[]"], ["[]"], ["a"])
+    assert box_metrics.metrics(["[]"], [to_json([Placed("dent", (0, 0, 9, 9), 0.5)])], ["a"])["map_50"].value == 0
+    assert "map_50" not in box_metrics.metrics(["[]"], ["[]"], ["a"])

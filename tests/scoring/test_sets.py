@@ -2,7 +2,9 @@ import json
 
 import pytest
 
-from finetune.scoring import closed, fields, ordered, tags
+from finetune.scoring import fields, tags
+from finetune.scoring import labels as closed
+from finetune.scoring import labels as ordered
 from finetune.stats import wilson
 
 GRADES = ("none", "mild", "moderate", "severe")

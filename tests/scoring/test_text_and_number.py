@@ -1,7 +1,7 @@
 import pytest
 
-from finetune.scoring import long_text, text
-from finetune.scoring.number import Tolerance, metrics, read, right
+from finetune.scoring import text
+from finetune.scoring.numbers import Tolerance, metrics, read, right
 from finetune.scoring.ratio import mean, ratio
 
 
@@ -114,11 +114,11 @@ def test_nothing_to_count_says_nothing():
 
 def test_rouge_comes_from_the_library():
     golds, answers = ["the cat sat on the mat", "a dog"], ["the cat on the mat", None]
-    found = long_text.metrics(golds, answers, ["a", "b"])
+    found = text.long_text_metrics(golds, answers, ["a", "b"])
     # Longest common subsequence 5 of 6 and of 5 words: F1 10/11; the second finds nothing.
     assert found["rouge_l"].value == pytest.approx(10 / 11 / 2)
 
 
 def test_without_the_library_there_is_no_rouge(monkeypatch):
-    monkeypatch.setattr(long_text, "find_spec", lambda name: None)
-    assert set(long_text.metrics(["a b"], ["a b"], ["g"])) == {"token_f1"}
+    monkeypatch.setattr(text, "find_spec", lambda name: None)
+    assert set(text.long_text_metrics(["a b"], ["a b"], ["g"])) == {"token_f1"}

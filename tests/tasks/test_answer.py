@@ -1,6 +1,6 @@
 import pytest
 
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.errors import ConfigError, DataError
 from finetune.example import Example, ImageRef, Message
 from finetune.tasks import answer

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetune.config import TaskConfig
+from finetune.config.schema import TaskConfig
 from finetune.example import Example, ImageRef, Message
 from finetune.tasks import classify
 

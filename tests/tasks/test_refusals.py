@@ -1,6 +1,6 @@
 import pytest
 
-from finetune.parsing.refusals import looks_refused
+from finetune.scoring.refusals import looks_refused
 from finetune.tasks import answer, classify
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetune import named
-from finetune.parsing.replies import fold, without_reasoning
+from finetune import plugins
+from finetune.scoring.replies import fold, without_reasoning
 from finetune.tasks import answer, classify, tags
 
 ROWS = [json.loads(line) for line in Path(__file__).with_name("torture.jsonl").read_text("utf-8").splitlines()]
@@ -25,7 +25,7 @@ def test_there_are_enough_and_none_twice():
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row['task']}: {row['case']}: {row['reply'][:30]!a}" for row in ROWS])
 def test_nothing_is_guessed_and_nothing_plain_is_missed(row):
-    parse = named.load("task", row["task"]).parse
+    parse = plugins.load("task", row["task"]).parse
     assert parse(row["reply"], tuple(row["labels"]), row.get("synonyms")) == row["answer"]
 
 
@@ -84,7 +84,7 @@ def test_plain_answers_are_read_whatever_was_thought_before(label, form):
 def test_hostile_repetition_takes_no_long_time(piece):
     """Nested or backtracking patterns would need minutes for these; the suite's time limit would end them."""
     for kind in ("classify", "answer", "tags", "extract", "detect"):
-        named.load("task", kind).parse(piece * 2000, ("good", "dent"), {})
+        plugins.load("task", kind).parse(piece * 2000, ("good", "dent"), {})
 
 
 def test_reasoning_is_left_out_whichever_tag_is_missing():

@@ -4,11 +4,11 @@ import inspect
 
 import pytest
 
-from finetune import named
-from finetune.config import TaskConfig
+from finetune import plugins
+from finetune.config.schema import TaskConfig
 from finetune.errors import DataError
 from finetune.example import Box, Example, ImageRef, Message
-from finetune.parsing import json_replies
+from finetune.scoring import json_replies
 from finetune.tasks import classify, describe, detect, extract, tags
 
 TAGS = TaskConfig(kind="tags", labels=("scratch", "dent"), synonyms={"dent": ("bump",)})
@@ -34,9 +34,9 @@ def example(target="", boxes=None, question=None):
     return Example("x#1", (ImageRef("x.png"),), target, "x", messages=messages, boxes=boxes)
 
 
-@pytest.mark.parametrize("kind", named.names("task"))
+@pytest.mark.parametrize("kind", plugins.names("task"))
 def test_every_task_has_the_whole_seam(kind):
-    module = named.load("task", kind)
+    module = plugins.load("task", kind)
     assert [name for name in SEAM if not inspect.isfunction(vars(module).get(name))] == []
     assert module.PARSER.startswith(f"{kind}/")
     assert module.judge(TaskConfig(kind=kind))("no words", None, "x") == "unparsed"
@@ -44,9 +44,9 @@ def test_every_task_has_the_whole_seam(kind):
     assert ("METRICS" in vars(module)) == (kind != "classify") == ("metrics" in vars(module))
 
 
-@pytest.mark.parametrize("kind", named.names("task"))
+@pytest.mark.parametrize("kind", plugins.names("task"))
 def test_options_are_strict(kind):
-    found = named.load("task", kind).problems(TaskConfig(kind=kind, labels=("a", "b"), options={"colour": "red"}))
+    found = plugins.load("task", kind).problems(TaskConfig(kind=kind, labels=("a", "b"), options={"colour": "red"}))
     assert any("task.options.colour: there is no such key" in line for line in found)
 
 
@@ -62,7 +62,7 @@ def test_options_are_strict(kind):
     ],
 )
 def test_what_a_task_cannot_do_without_is_named(task, message):
-    assert any(message in line for line in named.load("task", task.kind).problems(task))
+    assert any(message in line for line in plugins.load("task", task.kind).problems(task))
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from training import micro_run
 
-from finetune import runner, tracking
-from finetune.config import Config, DataConfig, ReportConfig, TrackingConfig
+from finetune import tracking
+from finetune.config.schema import Config, DataConfig, ReportConfig, TrackingConfig
 from finetune.egress import sealed_environment
+from finetune.pipeline import runner
 from finetune.tracking import tensorboard
 
 CANARY = "canary-5f1c"

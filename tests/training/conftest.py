@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from training import micro
 
-from finetune import models
-from finetune.config import Config, HardwareConfig, ModelConfig
+from finetune.config.schema import Config, HardwareConfig, ModelConfig
+from finetune.models import load as models
 
 
 @pytest.fixture(scope="session")

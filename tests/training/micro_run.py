@@ -7,9 +7,9 @@ from pathlib import Path
 
 from training import micro
 
-from finetune import config as configuration
-from finetune import dataset
-from finetune.compose import to_yaml  # noqa: F401  # fails early where the package is not importable
+from finetune.config import schema as configuration
+from finetune.config.compose import to_yaml  # noqa: F401  # fails early where the package is not importable
+from finetune.data import example_files
 from finetune.example import ImageRef
 from finetune.rundir import RunDir, sha256_file
 
@@ -27,7 +27,7 @@ def prepare(root: Path, train: int = 10, val: int = 4) -> RunDir:
             shade = 0.3 if number % 2 == 0 else 1.0
             micro.picture(number).point(lambda value, shade=shade: int(value * shade)).save(run.data / path)
             example = micro.example(number, LABELS[number % 2], images=1)
-            rows.append(dataset.to_row(replace(example, images=(ImageRef(path),))))
+            rows.append(example_files.to_row(replace(example, images=(ImageRef(path),))))
         run.write_jsonl(run.data / f"{name}.jsonl", rows)
     run.write_json(run.summary, {"labels": LABELS})
     run.update_status(status="started", stages={}, resumed_from_step=None)
@@ -77,7 +77,7 @@ def without_times(run: RunDir) -> list[dict]:
 
 
 if __name__ == "__main__":
-    from finetune.stages import train as stage
+    from finetune.pipeline import train as stage
 
     model, root, epochs, *workers = sys.argv[1:]
     made = config(Path(model), epochs=float(epochs))

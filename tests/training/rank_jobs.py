@@ -10,11 +10,11 @@ from pathlib import Path
 
 from training import micro_run
 
-from finetune.config import Config
+from finetune.config.schema import Config
 from finetune.errors import InterruptedRun
+from finetune.pipeline import train as stage
 from finetune.rundir import RunDir
-from finetune.stages import train as stage
-from finetune.training import schedule
+from finetune.training import trainer
 
 BLIND = 5
 """Examples without an image at the head of the training split, so that some passes of a rank see none."""
@@ -39,26 +39,26 @@ def prepare(root: Path) -> RunDir:
 
 def stop_after(step: int) -> None:
     """Lets the next training be asked to stop after a step; 0 = not at all."""
-    original = schedule.Schedule.on_step_end
+    original = trainer.Schedule.on_step_end
 
     def asked(self, args, state, control, **rest):
         if state.global_step == step:
             self.trainer.interruption.name = "SIGTERM"
         return original(self, args, state, control, **rest)
 
-    schedule.Schedule.on_step_end = asked if step else original
+    trainer.Schedule.on_step_end = asked if step else original
 
 
 def main(model: str, root: str, *jobs: str) -> None:
     """Runs the jobs."""
-    original = schedule.Schedule.on_step_end
+    original = trainer.Schedule.on_step_end
     for job in jobs:
         name, _, what = job.partition("=")
         template, _, step = what.partition("@")
         stop_after(int(step or 0))
         with suppress(InterruptedRun):
             stage.run(config(Path(model), template), RunDir(Path(root) / name))
-        schedule.Schedule.on_step_end = original
+        trainer.Schedule.on_step_end = original
 
 
 if __name__ == "__main__":

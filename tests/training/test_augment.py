@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from training import micro
 
-from finetune.config import AUGMENTS
+from finetune.config.schema import AUGMENTS
 from finetune.training.augment import AUGMENTATIONS, augment, flips, generator
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from training import micro
 
-from finetune.encoding import Encoder
 from finetune.errors import DataError
+from finetune.models.encoding import Encoder
 from finetune.training.collator import Collator, Examples, Item, Pictures
 
 

@@ -12,11 +12,12 @@ from transformers.models.llama.modeling_llama import LlamaConfig, LlamaRMSNorm
 from transformers.models.qwen3_5 import modeling_qwen3_5
 from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5RMSNormGated
 
-from finetune.config import Config, MethodConfig, TargetsConfig
-from finetune.encoding import Encoder
+from finetune.config.schema import Config, MethodConfig, TargetsConfig
+from finetune.models.encoding import Encoder
+from finetune.pipeline import train as stage
 from finetune.rundir import RunDir
-from finetune.stages import train as stage
-from finetune.training import fused, lora, part, sft
+from finetune.training import fit as part
+from finetune.training import fused, lora, trainer
 from finetune.training.fused import fuse, fuse_lora, fuse_norms, fused_rotary
 from finetune.training.loss import answer_loss
 
@@ -283,7 +284,7 @@ def test_a_training_takes_it_and_leaves_the_library_as_it_was(tmp_path, micro_mo
         seen.append(type(modeling_llama.apply_rotary_pos_emb).__name__)
         return answer_loss(*given)
 
-    monkeypatch.setattr(sft, "answer_loss", noted)
+    monkeypatch.setattr(trainer, "answer_loss", noted)
     config = micro_run.config(micro_model, epochs=1.0, accumulate=1, batch_size=1, validate="never")
     stage.run(config, micro_run.prepare(tmp_path, train=2, val=2))
     assert seen == ["_Rotation", "_Rotation"]

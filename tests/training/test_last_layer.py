@@ -4,8 +4,8 @@ import pytest
 import torch
 from training import micro
 
-from finetune.config import Config, MethodConfig, TargetsConfig
-from finetune.encoding import Encoder
+from finetune.config.schema import Config, MethodConfig, TargetsConfig
+from finetune.models.encoding import Encoder
 from finetune.training import lora
 from finetune.training.loss import answer_loss, count_labels, last_layer_at_labels
 

@@ -9,9 +9,7 @@ from peft import PeftModel
 from training import micro, micro_run
 from transformers import AutoModelForImageTextToText
 
-from finetune import family as families
-from finetune import models
-from finetune.config import (
+from finetune.config.schema import (
     Config,
     HardwareConfig,
     LearningRates,
@@ -20,8 +18,10 @@ from finetune.config import (
     TargetsConfig,
     TrainConfig,
 )
-from finetune.encoding import Encoder
 from finetune.errors import ConfigError
+from finetune.families import _base as families
+from finetune.models import load as models
+from finetune.models.encoding import Encoder
 from finetune.rundir import RunDir
 from finetune.training import lora
 from finetune.training.loss import answer_loss, count_labels

@@ -4,7 +4,7 @@ import pytest
 import torch
 from training import micro
 
-from finetune.encoding import Encoder
+from finetune.models.encoding import Encoder
 from finetune.training.loss import answer_loss, count_labels
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from training import micro
 
-from finetune.config import Config, MethodConfig, TargetsConfig
-from finetune.encoding import Encoder
+from finetune.config.schema import Config, MethodConfig, TargetsConfig
+from finetune.models.encoding import Encoder
 from finetune.training import lora, memory
 
 TESTS = Path(__file__).parents[1]

@@ -8,13 +8,14 @@ import torch
 from peft.tuners.lora import LoraLayer
 from training import micro, micro_run
 
-from finetune import compose, models
-from finetune.config import Config, MethodConfig, ModelConfig, TargetsConfig
-from finetune.encoding import Encoder
+from finetune.config import compose
+from finetune.config.schema import Config, MethodConfig, ModelConfig, TargetsConfig
 from finetune.errors import ConfigError
-from finetune.evaluation import label_scores
+from finetune.models import label_scoring
+from finetune.models import load as models
+from finetune.models.encoding import Encoder
+from finetune.pipeline import train as stage
 from finetune.rundir import RunDir
-from finetune.stages import train as stage
 from finetune.training import lora
 from finetune.training.collator import Collator, Item, Pictures
 from finetune.training.loss import answer_loss, count_labels
@@ -124,11 +125,11 @@ def test_a_batch_without_any_weight_has_the_loss_zero(loaded):
 def test_evaluation_undoes_weights_as_it_undoes_balance():
     """90 good and 10 bad with weight 9: training saw them as even, so 0.5 means 0.9 in the data."""
     train = [micro.example(i, "good" if i % 10 else "bad") for i in range(100)]
-    prior = label_scores.shift(train, ("good", "bad"), False, {"bad": 9.0})
+    prior = label_scoring.shift(train, ("good", "bad"), False, {"bad": 9.0})
     assert prior == {"good": pytest.approx(1.8), "bad": pytest.approx(0.2)}
-    twice = label_scores.shift(train, ("good", "bad"), True, {"bad": 3.0})  # even, then 1 to 3
+    twice = label_scoring.shift(train, ("good", "bad"), True, {"bad": 3.0})  # even, then 1 to 3
     assert twice == {"good": pytest.approx(0.9 / 0.25), "bad": pytest.approx(0.1 / 0.75)}
-    assert label_scores.shift(train, ("good", "bad"), False, {}) is None
+    assert label_scoring.shift(train, ("good", "bad"), False, {}) is None
 
 
 @pytest.mark.parametrize(

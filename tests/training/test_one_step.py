@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import load_file
 from training import micro, micro_run
 
-from finetune.stages import train
+from finetune.pipeline import train
 
 
 def test_one_step_is_not_spent_on_warming_up(tmp_path):

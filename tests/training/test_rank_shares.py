@@ -1,7 +1,9 @@
 import pytest
 
+from finetune.config import checks
 from finetune.errors import ConfigError, ResourceError
-from finetune.training import rank, ranks
+from finetune.training import ranks
+from finetune.training import worker as rank
 
 
 @pytest.mark.parametrize(
@@ -16,14 +18,14 @@ from finetune.training import rank, ranks
     ],
 )
 def test_a_step_holds_the_same_examples_on_any_number_of_ranks(batch_size, accumulate, world, expected):
-    size, passes = ranks.share(batch_size, accumulate, world)
+    size, passes = checks.split_batch_across_ranks(batch_size, accumulate, world)
     assert (size, passes) == expected
     assert size * passes * world == batch_size * accumulate
 
 
 def test_what_cannot_be_shared_out_says_what_could():
     with pytest.raises(ConfigError, match=r"8 x 1 examples a step cannot be shared out among 3 ranks; .*accumulate=3"):
-        ranks.share(8, 1, 3)
+        checks.split_batch_across_ranks(8, 1, 3)
 
 
 def test_one_process_agrees_with_itself():

@@ -1,6 +1,6 @@
 import torch
 
-from finetune.training.schedule import Schedule
+from finetune.training.trainer import Schedule
 
 
 def test_momentum_moves_on_what_no_example_of_a_step_reached():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from finetune.training import sft
+from finetune.training import trainer as sft
 from finetune.training.steady import Learning, remember_lomo, steady
 
 

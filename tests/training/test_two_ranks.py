@@ -9,8 +9,8 @@ import pytest
 from safetensors.torch import load_file
 from training import micro, micro_run, rank_jobs
 
+from finetune.pipeline import train as stage
 from finetune.rundir import RunDir
-from finetune.stages import train as stage
 from finetune.training import checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]

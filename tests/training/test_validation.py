@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from finetune.config import Config, DecisionConfig, EvaluateConfig, TaskConfig
+from finetune.config.schema import Config, DecisionConfig, EvaluateConfig, TaskConfig
 from finetune.example import Example
 from finetune.training.validation import Validator, Verdict, verdict
 

@@ -1,0 +1,1 @@
+"""How a run is configured: the schema, its YAML files, how they are composed and checked."""

@@ -1,0 +1,1 @@
+"""Reading images safely: paths, headers, pixels."""

@@ -1,1 +1,0 @@
-"""Several processes for one training: the job that is started, and the one that looks after it."""

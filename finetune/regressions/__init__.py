@@ -1,0 +1,1 @@
+"""What tuning may have cost: general ability, refusals, published figures beside ours."""
