@@ -1,6 +1,7 @@
 """`python -m finetune predict RUN --images PATH [KEY=VALUE]...`: the tuned model of a finished run on new images.
 
-One JSON object an image on standard output: `path` (as given), `text`, `answer`, `outcome`, `probabilities`, `seconds`.
+One JSON object an image on standard output: `path` (as given), `text`, `answer`, `outcome`, `probabilities`, `seconds`;
+of the task `detect` also `boxes`, xyxy pixels of the upright image.
 Nobody knows the right answer of a new image, so `outcome` is null where there is an answer, else why there is none:
 `unparsed` or `truncated`. KEY=VALUE replaces a setting of the run that says where or how to answer, such as
 `hardware.device=cpu`, `evaluate.batch_size=1`, `evaluate.threshold=0.3` or `model.path=FOLDER`.
@@ -28,6 +29,7 @@ from finetune.evaluation.pairing import Test
 from finetune.example import BadRow, Example, Mode, Prediction
 from finetune.images import decode
 from finetune.rundir import Json, RunDir
+from finetune.scoring.box_text import SCALE, UNREADABLE, from_json
 from finetune.tasks import _forms
 
 MAY_CHANGE = ("hardware.", "model.path", "evaluate.batch_size", "evaluate.positive", "evaluate.threshold")
@@ -70,8 +72,13 @@ def run(arguments: list[str]) -> None:
         print(f"{name}: {reason}", file=sys.stderr)
     if examples:
         root, shown = _root(given.images), _shown(given.images)
+        boxed = config.task.kind == "detect" and given.question is None
+        sizes = {whole.id: whole.size for example in examples if (whole := example.whole)}
+        sizes |= {example.id: example.size for example in examples if example.size and not example.whole}
         for prediction in _answers(config, run_dir, root, examples, given.question):
             row = _row(shown(prediction.id), prediction)
+            if boxed:
+                row["boxes"] = _in_pixels(prediction.answer, sizes[prediction.id])
             print(json.dumps(row, ensure_ascii=False, allow_nan=False), flush=True)
     if bad or not examples:
         raise DataError(_complaint(given.images, len(examples), len(bad)))
@@ -178,6 +185,24 @@ def _row(path: str, prediction: Prediction) -> Json:
         "probabilities": prediction.probabilities,
         "seconds": round(prediction.seconds, 6),
     }
+
+
+def _in_pixels(answer: str | None, size: tuple[int, int]) -> list[Json] | None:
+    """Boxes that were read, xyxy pixels of the upright image of (height, width), a hundredth of a pixel fine."""
+    if answer is None:
+        return None
+    height, width = size
+    return [
+        {
+            "label": placed.label,
+            "box": [
+                round(value / SCALE * side, 2) for value, side in zip(placed.box, (width, height) * 2, strict=True)
+            ],
+            **({} if placed.score is None else {"score": placed.score}),
+        }
+        for placed in from_json(answer)
+        if placed.box != UNREADABLE
+    ]
 
 
 def _complaint(path: Path, answered: int, bad: int) -> str:

@@ -239,6 +239,8 @@ def _summary(
         "balance": {name: dict(sorted(counts.items())) for name, counts in balance.items()},
         "groups": {name: len(found) for name, found in groups.items()},
         "root": "run" if adapter.WRITES_IMAGES else "source",
+        **({"boxes_of_other_labels": number} if (number := counts["labels_left_out"]) else {}),
+        **({"boxes_asked_as": _forms.settled(config).options["boxes"]} if config.task.kind == "detect" else {}),
         **({} if config.data.tiles.size is None else {"tiles": _tiles(counts, len(items))}),
     }
 
@@ -271,6 +273,10 @@ def _print_table(summary: Json) -> None:
             f"warning: {cut['boxes_in_pieces']} of {cut['boxes']} boxes lie in no tile whole and are learned and found "
             "in pieces; raise data.tiles.overlap or data.tiles.size"
         )
+    if name := summary.get("boxes_asked_as"):
+        notes.append(f"boxes: asked, trained and read in the notation {name} (task.options.boxes)")
+    if number := summary.get("boxes_of_other_labels"):
+        notes.append(f"warning: {number} boxes have labels that are not in task.labels and were left out")
     notes += [
         f"warning: groups {' and '.join(map(repr, twin['groups']))} share {twin['pictures']} of {twin['of']} images: "
         "one group under two names?"

@@ -98,21 +98,12 @@ def build(
     wanted = {name: place for place, name in enumerate(dict.fromkeys(first))}
     drawn = next((who for who in ("tuned", *deployed) if boxes and who in deployed), None)
     wrong = [_wrong(example, deployed[drawn][i]) if drawn else 0 for i, example in enumerate(examples)]
-    order = sorted(
-        items,
-        key=lambda item: (
-            wanted.get(item["id"], len(wanted)),
-            _worry(item, names),
-            -wrong[item["index"]],
-            item["index"],
-        ),
-    )
+    order = sorted(items, key=lambda item: _place(item, wanted, names, wrong))
     shown: dict[str, str | None] = dict.fromkeys(wanted)
     pictures, spent = 0, 0
     for item in order[:MOST_PICTURES] if load else ():
         example = examples[item["index"]]
-        row = deployed[drawn][item["index"]] if drawn else None
-        marks = (example.target, row["answer"]) if row else None
+        marks = (example.target, deployed[drawn][item["index"]]["answer"]) if drawn else None
         picture = thumbnail(load(example), blurred, marks) if load else ""
         spent += len(picture)
         if spent > MOST_BYTES:
@@ -130,6 +121,14 @@ def build(
 
 def _wrong(example: Example, row: Json) -> int:
     return box_drawing.mistakes(example.target, row["answer"])
+
+
+def _place(
+    item: Json, wanted: Mapping[str, int], names: Mapping[str, str], wrong: Sequence[int]
+) -> tuple[int, int, int, int]:
+    """By which pictures are spent: those asked for, then what became of it, then most boxes wrong."""
+    index: int = item["index"]
+    return wanted.get(item["id"], len(wanted)), _worry(item, names), -wrong[index], index
 
 
 def _worry(item: Json, names: Mapping[str, str]) -> int:

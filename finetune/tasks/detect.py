@@ -24,6 +24,8 @@ form_of = notations.spelled
 """The form that the field `parser` of a prediction names after the parser, to read its text again."""
 TILES = ("nms",)
 """Ways in which answers about tiles make one about the image."""
+LEFT_OUT = "labels_left_out"
+"""Column of an example: boxes whose label is not one of `task.labels`."""
 METRICS = ("f1_iou50", "count_error", "unreadable_boxes", "map_50", "map_50_95")
 
 __all__ = ["METRICS", "PARSER", "QUESTION", "Options", "choices", "labels"]
@@ -57,16 +59,23 @@ def problems(task: TaskConfig) -> list[str]:
 
 
 def admit(task: TaskConfig, example: Example) -> Example:
-    """The example, its boxes checked against the labels; its target is made once the image's size is known.
+    """The example with the boxes of the declared labels; its target is made once the image's size is known.
+
+    Boxes of other labels in pixels are left out and counted in the column `labels_left_out`.
 
     Raises:
-        DataError: there are neither boxes nor a canonical target, or one has a label that nobody declared.
+        DataError: there are neither boxes nor a canonical target, or a target has a label that nobody declared.
     """
-    placed = [] if example.boxes is not None else boxes.from_json(example.target)
-    for label in (*(box.label for box in example.boxes or ()), *(box.label for box in placed)):
-        if label not in task.labels:
-            raise DataError(f"box label {label!r} is none of task.labels ({', '.join(map(repr, task.labels))})")
-    return replace(example, target="") if example.boxes is not None else replace(example, target=boxes.to_json(placed))
+    if example.boxes is not None:
+        wanted = tuple(box for box in example.boxes if box.label in task.labels)
+        left_out = len(example.boxes) - len(wanted)
+        meta = {**example.meta, LEFT_OUT: str(left_out)} if left_out else example.meta
+        return replace(example, target="", boxes=wanted, meta=meta)
+    placed = boxes.from_json(example.target)
+    for box in placed:
+        if box.label not in task.labels:
+            raise DataError(f"box label {box.label!r} is none of task.labels ({', '.join(map(repr, task.labels))})")
+    return replace(example, target=boxes.to_json(placed))
 
 
 def complete(task: TaskConfig, example: Example, sizes: Sequence[tuple[int, int]]) -> Example:
