@@ -215,7 +215,7 @@ def test_tiles_are_put_together_the_same_by_either_code(answers, side):
 
 
 CLOSED = ["finetune.scoring", "finetune.stats", "finetune.evaluation", "finetune.tasks", "finetune.data.tiles"]
-DATA = {"finetune.config.schema", "finetune.data.source", "finetune.example", "finetune.rundir"}
+DATA = {"finetune.config.schema", "finetune.data", "finetune.data.example_files", "finetune.example", "finetune.rundir"}
 """Settings, rows and files."""
 PARSER = {
     "finetune.scoring.assertions",

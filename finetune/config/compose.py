@@ -29,7 +29,7 @@ from finetune.config.bundled import headline as headline
 from finetune.config.bundled import recipes as recipes
 from finetune.config.checks import problems
 from finetune.config.convert import convert, dotted_keys, unknown_key
-from finetune.config.schema import Config, identity
+from finetune.config.schema import Config
 from finetune.errors import ConfigError
 from finetune.rundir import canonical_digest
 
@@ -111,7 +111,7 @@ def run_folder(config: Config) -> Path:
     if config.run.dir:
         return Path(config.run.dir).expanduser()
     tree = {name: value for name, value in dataclasses.asdict(config).items() if name not in VOLATILE}
-    tree["data"] = identity(config.data)
+    tree["data"] = dataclasses.asdict(config.data)
     return Path(config.run.root).expanduser() / f"{config.recipe or 'run'}-{canonical_digest(tree)[:8]}"
 
 

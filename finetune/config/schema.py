@@ -1,6 +1,6 @@
 """The whole schema. YAML only fills it in; past `compose` there is nothing but these frozen dataclasses."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 STAGES = ("prepare", "train", "evaluate", "report", "export")
@@ -17,14 +17,14 @@ AUGMENTS = ("none", "flips", "inspection", "upright")
 Target = Literal["none", "attention", "all", "full"]
 
 
-def key(default: Any, help: str, *, late: bool = False) -> Any:
-    """Declares a config key: its default and the line that `--help` prints; `late`: see `identity`."""
-    return field(default=default, metadata={"help": help, "late": late})
+def key(default: Any, help: str) -> Any:
+    """Declares a config key: its default and the line that `--help` prints."""
+    return field(default=default, metadata={"help": help})
 
 
-def section(cls: type, *, late: bool = False) -> Any:
-    """Declares a nested section; `late`: see `identity`."""
-    return field(default_factory=cls, metadata={"late": late})
+def section(cls: type) -> Any:
+    """Declares a nested section."""
+    return field(default_factory=cls)
 
 
 @dataclass(frozen=True)
@@ -76,32 +76,24 @@ class DataConfig:
 
     adapter: str = key("image_folder", "source format: a file in data_adapters/")
     path: str | None = key(None, "folder or file of the source")
-    test_path: str | None = key(None, "a second source, read by the same rules, that is the whole test", late=True)
+    test_path: str | None = key(None, "a second source, read by the same rules, that is the whole test")
     options: dict[str, Any] = field(default_factory=dict, metadata={"help": "options of the adapter, checked by it"})
     group: str | None = key(None, "column or rule that must not span splits (patient, part, module)")
     split: SplitConfig = section(SplitConfig)
     folds: int = key(0, "K-fold cross-validation by groups instead of one split (0 = off)")
-    train_share: float = key(1.0, "share of the training groups used, by hash, one a label at least (curve)", late=True)
+    train_share: float = key(1.0, "share of the training groups used, by hash, one a label at least (curve)")
     limit: int | None = key(None, "whole groups, round-robin over labels, until N examples")
     decode: Literal["full", "headers"] = key(
-        "full", "full | headers (sizes alone; no near copies, equal ones by bytes)", late=True
+        "full", "full | headers (sizes alone; no near copies, equal ones by bytes)"
     )
     duplicates: Literal["report", "join", "fail", "off"] = key(
-        "report", "nearly equal images: report | join (their groups) | fail | off", late=True
+        "report", "nearly equal images: report | join (their groups) | fail | off"
     )
     on_bad_row: Literal["fail", "quarantine"] = key("fail", "what a bad row does: fail | quarantine")
-    site_key: str | None = key(None, "file with secret bytes, outside the run, by which ids are hashed", late=True)
+    site_key: str | None = key(None, "file with secret bytes, outside the run, by which ids are hashed")
     bad_row_limit: int = key(100, "give up when more rows than this are quarantined")
     sensitivity: Literal["normal", "restricted"] = key("normal", "normal | restricted (no pictures in reports)")
-    tiles: TilesConfig = section(TilesConfig, late=True)
-
-
-def identity(data: DataConfig) -> dict[str, Any]:
-    """The section as plain values, for digests. A late key at its default leaves no trace: older runs still match."""
-    late = {entry.name for entry in fields(data) if entry.metadata.get("late")}
-    plain, given = asdict(DataConfig()), asdict(data)
-    given["split"] = {name: v for name, v in given["split"].items() if name != "by" or v != plain["split"]["by"]}
-    return {name: value for name, value in given.items() if name not in late or value != plain[name]}
+    tiles: TilesConfig = section(TilesConfig)
 
 
 @dataclass(frozen=True)

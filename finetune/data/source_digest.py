@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from finetune import plugins
-from finetune.config.schema import Config, DataConfig, identity
+from finetune.config.schema import Config, DataConfig
 from finetune.data import example_files
 from finetune.data import source as dataset
 from finetune.errors import DataError
@@ -30,7 +30,7 @@ def glance(config: Config, beside: Collection[Path] = ()) -> str:
     Raises:
         DataError: the source is not there.
     """
-    whole = hashlib.sha256(json.dumps([identity(config.data), dataclasses.asdict(config.task)]).encode())
+    whole = hashlib.sha256(json.dumps([dataclasses.asdict(config.data), dataclasses.asdict(config.task)]).encode())
     whole.update(_key(config.data))
     adapter = plugins.load("adapter", config.data.adapter)
     for data in (source.data for source in dataset.sources(config.data)[0]):

@@ -31,7 +31,6 @@ CLAUSES = {
     "text_only": "a text-only sample trains beside one with an image",
     "cached": "cached = live features",
     "merged": "merged = adapter",
-    "last_layer": "last layer at label positions = last layer everywhere, in loss and gradients",
     "resumed": "resumed = uninterrupted",
     "batch": "answers do not depend on the batch",
     "scores": "label scores = full forward pass",

@@ -1,5 +1,6 @@
 """One prefill of the prompt, reused: every label is scored and the answer is generated from the same KV cache."""
 
+import copy
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,6 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
-from finetune import roomy_cache
 from finetune.errors import DataError
 from finetune.families._base import Family
 
@@ -162,11 +162,24 @@ def _score_rows(model: Any, prefix: Prefix, rows: Sequence[tuple[int, Sequence[i
             attention_mask=torch.cat([prefix.mask[index], valid[:, :-1].to(prefix.mask.dtype)], dim=1),
             position_ids=prefix.positions(0, longest - 1, index),
             use_cache=True,
-            **{_cache_name(model): roomy_cache.copied(prefix.cache, longest - 1, index)},
+            **{_cache_name(model): _copy_cache(prefix.cache, index)},
             **prefix.more(longest - 1, index),
         )
         each = torch.cat([each, _chosen(output.logits, tokens[:, 1:])], dim=1)
     return (each * valid).sum(-1)
+
+
+def _copy_cache(cache: Any, rows: Tensor | None = None) -> Any:
+    """A copy of a KV cache, since a forward pass appends to the one that it is given.
+
+    Args:
+        cache: of a batch of prompts.
+        rows: prompts to keep, in order, which may repeat; None = all.
+    """
+    copied = copy.deepcopy(cache)
+    if rows is not None:
+        copied.reorder_cache(rows)
+    return copied
 
 
 def _chosen(logits: Tensor, tokens: Tensor) -> Tensor:
@@ -187,7 +200,7 @@ def greedy(model: Any, prefix: Prefix, ends: set[int], limit: int) -> list[tuple
     Returns:
         For every example its token ids without the end token, and whether it ended by itself.
     """
-    cache, mask, logits = roomy_cache.copied(prefix.cache, limit), prefix.mask, prefix.logits
+    cache, mask, logits = _copy_cache(prefix.cache), prefix.mask, prefix.logits
     stop = torch.tensor(sorted(ends), device=mask.device)
     done = torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
     chosen: list[Tensor] = []

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
 
 from finetune import plugins
 from finetune.config.schema import Config
@@ -74,8 +73,6 @@ def load(config: Config, *, quantise: bool | None = None) -> Loaded:
     folder = weight_files.locate(config.model, offline=config.network == "none")
     weight_files.verify(folder, family)
     device = choose_device(config)
-    if device.type == "cpu":
-        cpu.keep_memory()
     dtype = torch.bfloat16 if device.type == "cuda" and precision(config, device) == "bf16" else torch.float32
     nf4 = config.method.quantise == "nf4" if quantise is None else quantise
     with ThreadPoolExecutor(1) as beside:  # hashing lets other threads run
@@ -169,28 +166,12 @@ def _load_model(folder: Path, family: Family, device: torch.device, dtype: torch
     )
     model.requires_grad_(False)
     model.eval()
-    _lay_out(model, family)
     if family.prepare is not None:
         family.prepare(model)
     if nf4:
         check_four_bit(model, family)
         keep_layout(model)
     return model
-
-
-def _lay_out(model: nn.Module, family: Family) -> None:
-    """Puts the patches of the vision tower one behind the other in memory; the values are the same.
-
-    A convolution of SigLIP and its like leaves them column by column, and every layer behind it copies them again.
-    """
-    for _, tower in families.roots(family, "vision_tower", model):
-        for name, module in tower.named_modules():
-            if name.rpartition(".")[2] == "embeddings":
-                module.register_forward_hook(_in_rows)
-
-
-def _in_rows(_module: nn.Module, _args: Any, output: Any) -> Any:
-    return output.contiguous() if isinstance(output, Tensor) else output
 
 
 def _load_processor(folder: Path, family: Family, pixels: Json) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from finetune import plugins
 from finetune.config.compose import run_folder
-from finetune.config.schema import Config, identity
+from finetune.config.schema import Config
 from finetune.data import example_files, external_test_set, ingest, source_digest, split, split_by, tiles
 from finetune.data.duplicates import leaks as findings
 from finetune.data.duplicates import search
@@ -27,7 +27,7 @@ OPEN = "open answer"
 
 def reads(config: Config, run: RunDir) -> dict[str, Any]:
     """What the result depends on: the sections data and task."""
-    return {"data": identity(config.data), "task": dataclasses.asdict(config.task)}
+    return {"data": dataclasses.asdict(config.data), "task": dataclasses.asdict(config.task)}
 
 
 def sources(config: Config) -> dict[str, Any]:

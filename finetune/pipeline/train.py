@@ -1,7 +1,6 @@
 """Stage 2: adapt the base model to the training examples; keep the state that was best on validation."""
 
 import dataclasses
-import gc
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +58,4 @@ def run_here(config: Config, run: RunDir) -> list[Path]:
     """Trains every part in this process, alone or as one rank of several; see `run`."""
     from finetune.training.fit import train_part
 
-    if not gc.get_freeze_count():
-        gc.freeze()  # a million objects of imported libraries live to the end; each collection would look through them
     return [path for part in run.parts(config.data.folds) for path in train_part(config, run, part)]

@@ -23,8 +23,6 @@ from finetune.training import log as journal
 from finetune.training.checkpoints import State
 from finetune.training.collator import Collator, Examples, Item, Pictures
 from finetune.training.frozen_tower import without_graph
-from finetune.training.fused import fuse, fused_rotary
-from finetune.training.loss import last_layer_at_labels
 from finetune.training.signals import Interruption
 from finetune.training.trainer import AnswerTrainer
 from finetune.training.trainer_arguments import training_arguments
@@ -64,7 +62,7 @@ def train_part(config: Config, run: RunDir, part: Part) -> list[Path]:
     collator = _collator(config, pictures, examples, features)
     _estimate(config, loaded, model, collator, features, examples[lengths.index(max(lengths[: len(examples)]))])
     found = _checkpoint(run, part, loaded)
-    with Interruption(run.stop_file).watch() as interruption, fused_rotary(model):
+    with Interruption(run.stop_file).watch() as interruption:
         trainer = AnswerTrainer(
             model,
             arguments,
@@ -204,10 +202,7 @@ def _check(
 def _adapted(config: Config, run: RunDir, part: Part, loaded: Loaded) -> "PeftModel":
     """Wraps the model and writes down, and shows, what of it will train."""
     model = lora.adapt(loaded, config)
-    if ranks.world() == 1:
-        fuse(model)
     without_graph(loaded.model, loaded.family)
-    last_layer_at_labels(loaded.model, loaded.family)
     if ranks.is_main():
         rows = lora.table(model, loaded.family)
         lora.show(rows)

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from finetune.models import cpu
 from finetune.rundir import Json
 from finetune.training import checkpoints, lora
 from finetune.training.loss import Batch, answer_loss, count_labels
@@ -121,11 +120,10 @@ def pass_bytes(model: nn.Module, batch: Batch, device: torch.device, checkpointi
 
 
 def _forget_peak(device: torch.device) -> int:
-    """Lets the peak begin anew at what is in use now, which is returned in bytes; freed memory is given back first."""
+    """Lets the peak begin anew at what is in use now, which is returned in bytes."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
-    cpu.give_back()
     with suppress(OSError):  # proc(5): 5 resets the peak; where /proc is read-only the pass may count for too little
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     return int(_process_mib("VmRSS") * MIB)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -29,7 +29,6 @@ from finetune.training.memory import peak_mib
 from finetune.training.resumable_trainer import ResumingTrainer
 from finetune.training.sampler import BatchSampler, Share
 from finetune.training.signals import Interruption, ignore_in_worker
-from finetune.training.steady import Learning, remember_lomo, steady
 from finetune.training.trainable_state import Divided, Trained
 from finetune.training.validation import Validator, Verdict
 
@@ -80,10 +79,7 @@ class AnswerTrainer(ResumingTrainer):
         self.interruption, self.folder, self.run_dir = interruption, folder, run
         self.features, self.pictures = features, collator.pictures
         self.adapted: PeftModel = model
-        self.trained, self.learning = Trained(model), Learning(model)
-        remember_lomo()
-        if ranks.world() == 1:
-            steady(model, self.learning)
+        self.trained = Trained(model)
         self.examples = examples
         self.best: dict[str, Tensor] | None = None
         self.verdict: Json = {}
@@ -171,12 +167,6 @@ class AnswerTrainer(ResumingTrainer):
         if ranks.world() == 1:  # of several ranks all stop together, in `log`, where each knows the loss of all
             self._require_finite(bool(torch.isfinite(loss)), "loss", self.state.global_step + 1)
         return loss
-
-    def _clip_grad_norm(self, model: Any) -> Any:
-        """Clips what learns; the rest has no gradients to look for."""
-        if ranks.world() == 1:
-            return nn.utils.clip_grad_norm_(self.learning.parameters(), self.args.max_grad_norm)
-        return super()._clip_grad_norm(self.learning)  # type: ignore[no-untyped-call]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The optimiser, with one group a component."""

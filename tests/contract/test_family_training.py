@@ -1,12 +1,8 @@
 """The contract of a family, second part: adapting, freezing, merging, resuming."""
 
-import contextlib
 import os
 import signal
-from collections import Counter
 from dataclasses import replace
-from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,16 +15,11 @@ from finetune.families import _base as families
 from finetune.models.encoding import Encoder
 from finetune.models.quantisation import four_bit_modules
 from finetune.pipeline import train as stage
-from finetune.training import fused, lora
+from finetune.training import lora
 from finetune.training import trainer as sft
-from finetune.training.fused import fuse_lora, fuse_norms, fused_rotary
-from finetune.training.loss import answer_loss, count_labels, last_layer_at_labels
+from finetune.training.loss import answer_loss, count_labels
 
 PARTS = ("vision_tower", "projector", "language_model")
-OTHER_FORMS = ("aya_vision", "cohere2_vision", "gemma4", "llama4", "minicpmv4_6", "qwen3_5")
-SHORT = {key: set() for key in OTHER_FORMS}
-SHORT |= {"glm4v": {"_RootMeanSquare"}, "gemma3": {"_Turn"}, "paligemma": {"_Turn"}}
-"""Which functions of `fused` a family takes, where it is not both."""
 
 
 def components(family, names):
@@ -114,98 +105,6 @@ def test_merged_weights_answer_as_the_adapter(name, load):
     with model.disable_adapter():
         assert (logits(model, batch) - with_adapter).abs().max() > 1e-3
     torch.testing.assert_close(logits(model.merge_and_unload(), batch), with_adapter, rtol=1e-4, atol=1e-4)
-
-
-@clauses.of("last_layer")
-def test_the_last_layer_at_labels_changes_nothing_that_is_learnt(name, load):
-    """Nor does what is spared beside LoRA, nor activations that are computed again. Every family takes the short way;
-    experts are left alone.
-
-    In fp64: products of other shapes round differently, and Qwen3.5's linear attention makes 2e-5 of that in fp32.
-    """
-    loaded, config = load(name)
-    model = lora.adapt(loaded, config).double().train()
-    batch = {key: value.double() if value.is_floating_point() else value for key, value in batch_for(loaded).items()}
-    for key, value in lora.trainable(model):
-        if "lora_B" in key:  # as it comes, B is zero, and so is the gradient of A
-            torch.nn.init.normal_(value, std=0.05)
-    loss, gradients, rows = learnt(model, loaded.family, batch)
-    everywhere, labelled = batch["input_ids"].numel(), 2 * int((batch["labels"] != -100).any(dim=0).sum())
-    assert {count for counts in rows.values() for count in counts} == {everywhere} != {labelled}
-    fuse_lora(model)
-    last_layer_at_labels(loaded.model, loaded.family)
-    for times in (1, 2):
-        again, same, rows = learnt(model, loaded.family, batch)
-        assert again == pytest.approx(loss, rel=1e-6)
-        assert same.keys() == gradients.keys()
-        for key, value in gradients.items():
-            assert (same[key] - value).abs().max() <= 1e-5 * value.abs().max(), key
-        short = {key for key, counts in rows.items() if counts == [labelled] * times}
-        parts = (".o_proj.",) if loaded.family.experts else (".o_proj.", ".mlp.")
-        assert short == {key for key in rows if any(part in f"{key}." for part in parts)}
-        assert all(any(part in f"{key}." for key in short) for part in parts)
-        model.activation_checkpointing_enable()
-
-
-@clauses.of("last_layer")
-def test_norms_and_turns_in_fewer_steps_give_the_same_bits(name, load, monkeypatch):
-    """And gradients that differ by their rounding alone; families whose norms and turns are of another form do the
-    library's arithmetic, and say so here."""
-    loaded, config = load(name)
-    model = lora.adapt(loaded, config).train()
-    for key, value in lora.trainable(model):
-        if "lora_B" in key:
-            torch.nn.init.normal_(value, std=0.05)
-    batch = batch_for(loaded)
-    loss, gradients, _ = learnt(model, loaded.family, batch)
-    short = Counter()
-    monkeypatch.setattr(fused, "_RootMeanSquare", counted(fused._RootMeanSquare, short))
-    monkeypatch.setattr(fused, "_Turn", counted(fused._Turn, short))
-    fuse_norms(model)
-    with fused_rotary(model):
-        short.clear()  # of the trials
-        again, same, _ = learnt(model, loaded.family, batch)
-    assert set(short) == SHORT.get(name, {"_RootMeanSquare", "_Turn"})
-    assert again == loss
-    assert same.keys() == gradients.keys()
-    for key, value in gradients.items():
-        assert (same[key] - value).abs().max() <= 1e-5 * value.abs().max(), key
-
-
-def counted(function, counts):
-    """A function of autograd that counts how often it is applied."""
-
-    def apply(*given):
-        counts[function.__name__] += 1
-        return function.apply(*given)
-
-    return SimpleNamespace(apply=apply)
-
-
-def learnt(model, family, batch):
-    """Loss, gradients, and how many rows each linear layer of the last decoder layer was given, call by call."""
-    rows = {}
-    model.zero_grad()
-    with contextlib.ExitStack() as hooks:
-        for key, module in last_layer(model.get_base_model(), family):
-            counts = rows.setdefault(key, [])
-            count = partial(lambda counts, _, given: counts.append(given[0].shape[:-1].numel()), counts)
-            hooks.callback(module.register_forward_pre_hook(count).remove)
-        loss = answer_loss(model, batch, count_labels([batch]))
-        loss.backward()
-    return loss.item(), {key: value.grad for key, value in lora.trainable(model) if value.grad is not None}, rows
-
-
-def last_layer(model, family):
-    """The linear layers of the base model's last decoder layer, without LoRA's."""
-    layers = tuple(
-        f"{key}.{len(found) - 1}."
-        for key, found in model.named_modules()
-        if key.endswith(".layers") and families.component_of(family, key) == "language_model"
-    )
-    for key, module in model.named_modules():
-        if key.startswith(layers) and isinstance(module, torch.nn.Linear) and "lora_" not in key:
-            yield key, module
 
 
 @clauses.of("resumed")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from finetune.config.checks import problems
 from finetune.config.compose import compose, run_folder
-from finetune.config.schema import Config, DataConfig, SplitConfig, TaskConfig, identity
+from finetune.config.schema import Config, DataConfig, SplitConfig, TaskConfig
 from finetune.data import split
 from finetune.data.split import UNUSED, Fold, Item
 from finetune.pipeline import prepare
@@ -96,9 +96,7 @@ def test_folds_lose_training_groups_and_no_test(source, tmp_path):
     assert read_json(run.summary)["left_out_by_share"] > 0
 
 
-def test_the_default_leaves_no_trace():
-    assert "train_share" not in identity(DataConfig())
-    assert identity(DataConfig(train_share=0.5))["train_share"] == 0.5
+def test_the_share_is_part_of_the_runs_name():
     plain = compose(["recipe=defects"])
     assert run_folder(compose(["recipe=defects", "data.train_share=1.0"])) == run_folder(plain)
     assert run_folder(compose(["recipe=defects", "data.train_share=0.5"])) != run_folder(plain)

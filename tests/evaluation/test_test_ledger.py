@@ -94,12 +94,12 @@ def test_a_damaged_ledger_is_no_clean_sheet(tmp_path):
 ENTER = """
 import sys
 from pathlib import Path
-from finetune.evaluation import looks
+from finetune.evaluation import test_ledger
 root = Path(sys.argv[1])
 for _ in range(20):
-    with looks.opened(root):
-        count = len(looks.former(root, "t"))
-        looks.append(root, 0o640, run="r", test_sha256="t", seen=str(count))
+    with test_ledger.opened(root):
+        count = len(test_ledger.former(root, "t"))
+        test_ledger.append(root, 0o640, run="r", test_sha256="t", seen=str(count))
 """
 
 

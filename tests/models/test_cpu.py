@@ -1,7 +1,5 @@
-import ctypes
 import os
 import runpy
-import subprocess
 import sys
 
 import pytest
@@ -58,33 +56,3 @@ def test_a_command_waits_for_its_threads_as_the_user_says_or_gently(monkeypatch,
     with pytest.raises(SystemExit):
         runpy.run_module("finetune", run_name="__main__")
     assert seen == expected
-
-
-FRESH = """
-import ctypes
-from finetune import cpu
-class Heap(ctypes.Structure):  # glibc's mallinfo2: ten sizes, the fourth counts blocks outside the heap
-    _fields_ = [(f"size_{index}", ctypes.c_size_t) for index in range(10)]
-library = ctypes.CDLL(None)
-library.malloc.restype, library.malloc.argtypes, library.mallinfo2.restype = ctypes.c_void_p, [ctypes.c_size_t], Heap
-assert cpu.keep_memory()
-before = library.mallinfo2().size_3
-library.malloc(48 * 2**20)
-print(library.mallinfo2().size_3 - before)
-library.malloc(65 * 2**20)
-print(library.mallinfo2().size_3 - before)
-"""
-
-
-def test_blocks_below_64_mib_come_from_the_heap_that_is_kept():
-    """By default everything above 32 MiB is fetched apart from the system, and given back when it is freed.
-
-    In a process of its own: one that has used its heap may have room for any block.
-    """
-    done = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["0", "1"]
-
-
-def test_a_library_without_the_setting_changes_nothing(monkeypatch):
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    assert cpu.keep_memory() is False

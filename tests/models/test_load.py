@@ -47,19 +47,6 @@ def test_a_folder_loads_frozen_in_fp32_with_the_pil_processor(folder):
     assert (loaded.device.type, loaded.source) == ("cpu", folder)
 
 
-def test_patches_lie_in_rows_and_their_values_are_those_of_the_library(folder):
-    loaded = models.load(config(folder))
-    embeddings = loaded.model.model.vision_model.embeddings
-    patches = 32 // embeddings.patch_size
-    mask = torch.ones(2, patches, patches, dtype=torch.bool)
-    inputs = {"pixel_values": torch.randn(2, 3, 32, 32), "patch_attention_mask": mask}
-    plain = embeddings.forward(**inputs)  # the hook is of the call
-    assert not plain.is_contiguous(), "the library lays them out itself by now: `_lay_out` can go"
-    laid = embeddings(**inputs)
-    assert laid.is_contiguous()
-    assert torch.equal(laid, plain)
-
-
 def test_pixels_replace_what_the_processor_was_saved_with(folder):
     small = models.load(config(folder, pixels={"size": {"longest_edge": 16}}))
     assert small.processor.image_processor.size["longest_edge"] == 16

@@ -142,7 +142,7 @@ def test_the_report_needs_no_torch(evaluated):
     """From files only: also on the laptop of the person who signs."""
     chosen, run = evaluated
     code = (
-        "import sys; from pathlib import Path; from finetune import compose; from finetune.rundir import RunDir;"
+        "import sys; from pathlib import Path; from finetune.config import compose; from finetune.rundir import RunDir;"
         "from finetune.pipeline import report; root = Path(sys.argv[1]);"
         "report.run(compose.from_yaml(root / 'config.yaml'), RunDir(root));"
         "assert not {'torch', 'transformers', 'peft'} & set(sys.modules)"

@@ -27,7 +27,7 @@ class Stages:
         self.source = 1
         self.fail: dict[str, Callable[[], None]] = {}
 
-    def load(self, seam: str, name: str) -> ModuleType:
+    def load(self, name: str) -> ModuleType:
         module: Any = ModuleType(name)
 
         def run(config: Config, run: RunDir) -> list[Path]:
@@ -46,7 +46,8 @@ class Stages:
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     fake = Stages()
-    monkeypatch.setattr(plugins, "load", fake.load)
+    monkeypatch.setattr(runner, "stage_module", fake.load)
+    monkeypatch.setattr(plugins, "load", lambda seam, name: fake.load(name))
     return fake
 
 
@@ -154,7 +155,7 @@ def test_the_commit_of_a_repository_around_the_installation_is_not_ours(
 ) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / "site-packages" / "finetune").mkdir(parents=True)
-    monkeypatch.setattr(runner, "__file__", str(tmp_path / "site-packages" / "finetune" / "runner.py"))
+    monkeypatch.setattr(runner, "__file__", str(tmp_path / "site-packages" / "finetune" / "pipeline" / "runner.py"))
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("git was asked"))
     assert read_json(runner.execute(config(tmp_path), []) / "run.json")["git"] is None
 

@@ -85,7 +85,7 @@ def test_the_adapter_is_the_best_validated_state(whole):
 def test_the_record_of_the_adapter_names_its_base(whole, model):
     written = json.loads((whole.train / "adapter" / "finetune.json").read_text())
     assert written["family"] == "idefics3"
-    assert written["base_sha256"] == models.weights.weights_digest(model)
+    assert written["base_sha256"] == models.weight_files.weights_digest(model)
     assert written["image_processor"] == "Idefics3ImageProcessorPil"
 
 
