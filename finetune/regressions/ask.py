@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from finetune.config.schema import TaskConfig
 from finetune.example import Example, Prediction
-from finetune.predictors.local import LocalPredictor
 from finetune.tasks import Judge, classify
+
+if TYPE_CHECKING:
+    from finetune.predictors.local import LocalPredictor
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class _Quiz(Judge):
         return classify.parse(text, item.choices, item.synonyms)
 
 
-def ask(predictor: LocalPredictor, items: Sequence[Item], root: Path, who: str) -> Iterator[Prediction]:
+def ask(predictor: "LocalPredictor", items: Sequence[Item], root: Path, who: str) -> Iterator[Prediction]:
     """Answers in order, in the model's own words.
 
     Args:

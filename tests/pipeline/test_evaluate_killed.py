@@ -17,7 +17,7 @@ FILES = [f"{who}{kind}" for who in ("base", "tuned") for kind in ("", ".generate
 PROGRAM = """
 import os, sys
 import built_run
-from finetune import runner
+from finetune.pipeline import runner
 from finetune.errors import UserError
 from finetune.predictors import local
 from finetune.rundir import RunDir
@@ -33,7 +33,7 @@ def answered(self, batch, *rest):
 
 local.LocalPredictor._answered = answered
 config = built_run.load(run.root, "stages=[evaluate]", "evaluate.models=[majority,base,tuned]")
-from finetune.stages import prepare, train
+from finetune.pipeline import prepare, train
 for name, stage in (("prepare", prepare), ("train", train)):
     if name not in run.status().get("stages", {}):
         made = {"status": "done", "seconds": 1.0, "fingerprint": runner.fingerprint(stage, config, run)}
