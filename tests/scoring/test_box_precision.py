@@ -18,13 +18,13 @@ LABELS = ("dent", "cut", "pit")
 
 
 def pictures(seed, count=300):
-    """Gold and said boxes of random pictures: some empty, shifted finds, false alarms, more than 100 on one."""
+    """Gold and said boxes of random pictures: some empty, shifted finds, false alarms, more than 100 of a label on one."""
     random = np.random.default_rng(seed)
     golds, said = [], []
     for number in range(count):
         gold = [box(random) for _ in range(random.integers(0, 6))]
         found = [shifted(random, b) for b in gold if random.random() < 0.8]
-        noise = 130 if number == 7 else random.integers(0, 4)
+        noise = 450 if number == 7 else random.integers(0, 4)
         golds.append(gold)
         said.append(found + [box(random, scored=True) for _ in range(noise)])
     return golds, said
