@@ -18,7 +18,7 @@ LABELS = ("dent", "cut", "pit")
 
 
 def pictures(seed, count=300):
-    """Gold and said boxes of random pictures: some empty, shifted finds, false alarms, more than 100 of a label on one."""
+    """Gold and said boxes of random pictures: empty ones, shifted finds, false alarms, one with over 100."""
     random = np.random.default_rng(seed)
     golds, said = [], []
     for number in range(count):
