@@ -26,7 +26,9 @@ class Options:
         first_pixel: number of the first pixel: 1 as in VOC (`xmin` to `xmax`, both inside), or 0 as many tools write.
         drawn_on: `stored` or `upright`: what boxes mean on images that EXIF turns, where their size does not tell.
         group: `data.group`: `parent` or `regex:PATTERN` on the image's path; default: each image for itself.
-        split: `data.split.column`: `path` takes train, val or test from the image's path.
+        split: `data.split.column`: `path` takes train, val or test from the image's path, `sets` from the lists
+            `ImageSets/Main/{train,val,test}.txt`; what is in none of them is set aside.
+        difficult: `keep` objects marked as difficult, or `leave_out`: counted in the column `difficult_left_out`.
         frame: frame of animated or multi-page files.
         window: (low, high) raw values shown as black and white, for 16-bit and float images.
     """
@@ -37,6 +39,7 @@ class Options:
     drawn_on: Literal["stored", "upright"] | None = None
     group: str | None = None
     split: str | None = None
+    difficult: Literal["keep", "leave_out"] = "keep"
     frame: int | None = None
     window: tuple[float, ...] | None = None
 
@@ -65,7 +68,9 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
     """
     root = locate(path, options)
     rule = group_rule(options.group)
-    _boxes.check_split(options.split)
+    sets = _sets(root) if options.split == "sets" else {}
+    if options.split != "sets":
+        _boxes.check_split(options.split)
     if options.first_pixel not in (0, 1):
         raise ConfigError(f"data.options.first_pixel: got {options.first_pixel}, expected 0 or 1")
     found, bad = _files.images_by_key(root, options.images)
@@ -85,24 +90,56 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             yield BadRow(file, relative, f"data.group={options.group} does not match its path")
             continue
         try:
-            boxes = _boxes_of(root, relative, file, options)
+            boxes, left_out = _boxes_of(root, relative, file, options)
         except DataError as error:
             yield BadRow(file, relative, str(error))
             continue
-        split = _files.split_of(relative) if options.split else None
-        yield Example(f"{relative}#1", (image(relative, options),), "", group, split=split, boxes=boxes, row=file)
+        if options.split == "sets" and key not in sets:
+            yield BadRow(file, relative, f"is in none of {SETS}/{{train,val,test}}.txt")
+            continue
+        split = sets.get(key) or (_files.split_of(relative) if options.split == "path" else None)
+        meta = {"difficult_left_out": str(left_out)} if left_out else {}
+        refs = (image(relative, options),)
+        yield Example(f"{relative}#1", refs, "", group, split=split, boxes=boxes, meta=meta, row=file)
     for key in sorted(files.keys() - found.keys()):
         yield BadRow(files[key], files[key], "has no image of its name.")
 
 
-def _boxes_of(root: Path, relative: str, file: str, options: Options) -> tuple[Box, ...]:
+SETS = "ImageSets/Main"
+
+
+def _sets(root: Path) -> dict[str, str]:
+    """Name of each image -> the published list that it is in.
+
+    Raises:
+        DataError: there are no lists, or an image is in two of them.
+    """
+    found: dict[str, str] = {}
+    for split in ("train", "val", "test"):
+        file = f"{SETS}/{split}.txt"
+        if not (root / file).is_file():
+            continue
+        for line in _files.read_text(root, file).splitlines():
+            name = line.split()[0] if line.strip() else ""
+            if name and found.setdefault(name, split) != split:
+                raise DataError(f"{file}: {name!r} is in {found[name]}.txt too; lists must not share an image.")
+    if not found:
+        raise DataError(f"data.split.column=sets: {SETS} holds no train.txt, val.txt or test.txt with names.")
+    return found
+
+
+def _boxes_of(root: Path, relative: str, file: str, options: Options) -> tuple[tuple[Box, ...], int]:
+    """The boxes of one image, and how many difficult ones were left out."""
     tree = _parse(_files.read_text(root, file))
     _check_nesting(tree)
-    boxes = []
+    boxes, left_out = [], 0
     for number, entry in enumerate(tree.findall("object"), 1):
         name = (entry.findtext("name") or "").strip()
         if not name:
             raise DataError(f"object {number} has no name.")
+        if options.difficult == "leave_out" and (entry.findtext("difficult") or "").strip() == "1":
+            left_out += 1
+            continue
         corners = [
             _boxes.text_number((entry.findtext(f"bndbox/{edge}") or "").strip(), f"{edge} of object {number}")
             for edge in ("xmin", "ymin", "xmax", "ymax")
@@ -115,7 +152,7 @@ def _boxes_of(root: Path, relative: str, file: str, options: Options) -> tuple[B
             )
         boxes.append(Box(corners[0] - first, corners[1] - first, corners[2], corners[3], name))
     header = decode.header(root, image(relative, options))
-    return _boxes.place(boxes, header, _boxes.drawn_on(header, options.drawn_on, _stated(tree)))
+    return _boxes.place(boxes, header, _boxes.drawn_on(header, options.drawn_on, _stated(tree))), left_out
 
 
 def _check_nesting(tree: ElementTree.Element) -> None:

@@ -28,7 +28,7 @@ def _families() -> str:
         needs = ", ".join(distribution for _, distribution in family.packages) or "nothing more"
         passed = len(CLAUSES) - len(family.gaps)
         kept = "DeepStack levels too" if family.deepstack else "yes" if family.features else "no"
-        cells = [f"`{name}`", _about(name), f"{passed} of {len(CLAUSES)}", kept, family.boxes, needs]
+        cells = [f"`{name}`", _about(name), f"{passed} of {len(CLAUSES)}", kept, family.boxes or "ours", needs]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 

@@ -81,6 +81,7 @@ class Example:
         meta: columns carried along for subgroups.
         row: where it stands in the source ("labels.csv line 41"), for errors.
         whole: what it was cut from, where `data.tiles` cuts images.
+        size: (height, width) of its first image or tile, upright, where the answer is boxes.
     """
 
     id: str
@@ -94,6 +95,7 @@ class Example:
     meta: dict[str, str] = field(default_factory=dict)
     row: str = ""
     whole: Whole | None = None
+    size: tuple[int, int] | None = None
 
     @property
     def question(self) -> str:

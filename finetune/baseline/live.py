@@ -18,6 +18,7 @@ from finetune.data import example_files
 from finetune.errors import ConfigError
 from finetune.example import Example, Prediction
 from finetune.rundir import Json, Part, RunDir, sha256_file
+from finetune.tasks import _forms
 
 REAL_TIME = Clock()
 
@@ -125,6 +126,9 @@ class Questioner:
             seconds=reply["seconds"],
             model=reply["model"] or prices.model(self._config.baseline),
             usage=usage or None,
+            form=_forms.of_provider(
+                self._config.task, prices.model(self._config.baseline), self._config.baseline.max_side
+            ),
         )
 
 

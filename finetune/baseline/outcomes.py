@@ -1,12 +1,13 @@
 """From a reply to a row: one parser judges every model; what the provider itself withheld stays what it is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import get_args
 
 from finetune.config.schema import TaskConfig
 from finetune.example import Example, Outcome, Prediction
 from finetune.rundir import Json
+from finetune.scoring.box_notations import Form
 from finetune.tasks import Judge
 
 WITHHELD: tuple[Outcome, ...] = ("refused", "filtered", "api_error", "truncated")
@@ -26,6 +27,7 @@ def prediction(
     seconds: float,
     model: str,
     usage: dict[str, float] | None,
+    form: Callable[[Example], Form] | None = None,
 ) -> Prediction:
     """The row of one reply.
 
@@ -39,8 +41,9 @@ def prediction(
         seconds: until the reply was there.
         model: id that the reply names.
         usage: tokens and cost, or None.
+        form: example -> the notation that its boxes were asked for in.
     """
-    judge = Judge(task, tuple(labels))
+    judge = Judge(task, tuple(labels), form)
     answer = judge.parse(text, example) if withheld is None else None
     row = judge.prediction(
         example, text, answer, image_sha256=image_sha256, seconds=seconds, model=model, outcome=withheld

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from finetune.config.schema import BaselineConfig, TaskConfig
 from finetune.errors import ConfigError
 from finetune.example import Example
 from finetune.rundir import Json, canonical_digest
-from finetune.tasks import Judge
+from finetune.scoring.box_notations import Form
+from finetune.tasks import Judge, _forms
 
 ANSWER = "answer"
 """Name of the one field of the schema of closed answers."""
@@ -69,11 +70,17 @@ def _content(turn: Turn) -> str | list[Json]:
     return [*({"type": "image_url", "image_url": {"url": uri}} for uri in uris), {"type": "text", "text": turn.text}]
 
 
-def wording(setup: Setup, labels: Sequence[str], example: Example) -> str:
-    """The question in the baseline's own words: `{labels}` and `{question}` are filled in, nothing else is added."""
+def wording(
+    setup: Setup, labels: Sequence[str], example: Example, form: Callable[[Example], Form] | None = None
+) -> str:
+    """The question in the baseline's own words: `{labels}` and `{question}` are filled in, nothing else is added.
+
+    Boxes are asked for in the notation of the provider (`form`), not in that of the run's model.
+    """
+    question = example.question if form is None else _forms.reworded(example.question, form(example), labels)
     if setup.prompt is None:
-        return example.question
-    return setup.prompt.replace("{labels}", ", ".join(labels)).replace("{question}", example.question)
+        return question
+    return setup.prompt.replace("{labels}", ", ".join(labels)).replace("{question}", question)
 
 
 def check(prompts: Sequence[str], examples: Sequence[Example]) -> None:
@@ -103,10 +110,12 @@ def build(
 ) -> Request:
     """Puts one question together; `schema` asks for one of the closed answers where there are such."""
     turns = [Turn(message.role, message.text) for message in example.messages if message.role == "system"]
+    form = _forms.of_provider(task, model, baseline.max_side)
     for shot in setup.shots:
         shown = pictures_of(shot, root, baseline.max_side)
-        turns += [Turn("user", wording(setup, labels, shot), shown.pictures), Turn("assistant", shot.target)]
-    turns.append(Turn("user", wording(setup, labels, example), sent.pictures))
+        asked, (answered,) = wording(setup, labels, shot, form), _forms.written([shot], form)
+        turns += [Turn("user", asked, shown.pictures), Turn("assistant", answered.target)]
+    turns.append(Turn("user", wording(setup, labels, example, form), sent.pictures))
     closed = Judge(task, tuple(labels)).choices(example)
     options: Json = {"max_tokens": baseline.max_tokens}
     if schema and closed and len(closed) <= MOST_CHOICES:

@@ -1,6 +1,7 @@
 """`python -m finetune predict RUN --images PATH [KEY=VALUE]...`: the tuned model of a finished run on new images.
 
-One JSON object an image on standard output: `path` (as given), `text`, `answer`, `outcome`, `probabilities`, `seconds`.
+One JSON object an image on standard output: `path` (as given), `text`, `answer`, `outcome`, `probabilities`, `seconds`;
+of the task `detect` also `boxes`, xyxy pixels of the upright image.
 Nobody knows the right answer of a new image, so `outcome` is null where there is an answer, else why there is none:
 `unparsed` or `truncated`. KEY=VALUE replaces a setting of the run that says where or how to answer, such as
 `hardware.device=cpu`, `evaluate.batch_size=1`, `evaluate.threshold=0.3` or `model.path=FOLDER`.
@@ -28,6 +29,8 @@ from finetune.evaluation.pairing import Test
 from finetune.example import BadRow, Example, Mode, Prediction
 from finetune.images import decode
 from finetune.rundir import Json, RunDir
+from finetune.scoring.box_text import SCALE, UNREADABLE, from_json
+from finetune.tasks import _forms
 
 MAY_CHANGE = ("hardware.", "model.path", "evaluate.batch_size", "evaluate.positive", "evaluate.threshold")
 """Beginnings of the keys that may be replaced: everything else is what the adapter was trained with."""
@@ -69,8 +72,13 @@ def run(arguments: list[str]) -> None:
         print(f"{name}: {reason}", file=sys.stderr)
     if examples:
         root, shown = _root(given.images), _shown(given.images)
+        boxed = config.task.kind == "detect" and given.question is None
+        sizes = {whole.id: whole.size for example in examples if (whole := example.whole)}
+        sizes |= {example.id: example.size for example in examples if example.size and not example.whole}
         for prediction in _answers(config, run_dir, root, examples, given.question):
             row = _row(shown(prediction.id), prediction)
+            if boxed:
+                row["boxes"] = _in_pixels(prediction.answer, sizes[prediction.id])
             print(json.dumps(row, ensure_ascii=False, allow_nan=False), flush=True)
     if bad or not examples:
         raise DataError(_complaint(given.images, len(examples), len(bad)))
@@ -116,9 +124,10 @@ def _readable(config: Config, path: Path) -> tuple[list[Example], list[tuple[str
         except DataError as error:
             bad.append((shown(item.path if isinstance(item, BadRow) else item), str(error)))
             continue
-        example = Example(id=item, images=(ref,), target="[]", group=item, row=item)
+        size = (picture.height, picture.width)
+        example = Example(id=item, images=(ref,), target="[]", group=item, row=item, size=size)
         cut = config.data.tiles.size is not None
-        found += tiles.pieces(example, (picture.height, picture.width), config.data.tiles) if cut else [example]
+        found += tiles.pieces(example, size, config.data.tiles) if cut else [example]
     return found, bad
 
 
@@ -143,7 +152,8 @@ def _answers(
             f"{run.root} has no finished adapter in {part.adapter}; let its command run to the end first."
         )
     labels = example_files.labels(run)
-    task = config.task if question is None else dataclasses.replace(config.task, question=question)
+    section = _forms.settled(config)
+    task = section if question is None else dataclasses.replace(section, question=question)
     messages = plugins.load("task", task.kind).messages
     asked = [dataclasses.replace(example, messages=messages(task, labels, example)) for example in examples]
     tuned = local.opened(dataclasses.replace(config, task=task), run, part, ["tuned"], keep=False)
@@ -175,6 +185,24 @@ def _row(path: str, prediction: Prediction) -> Json:
         "probabilities": prediction.probabilities,
         "seconds": round(prediction.seconds, 6),
     }
+
+
+def _in_pixels(answer: str | None, size: tuple[int, int]) -> list[Json] | None:
+    """Boxes that were read, xyxy pixels of the upright image of (height, width), a hundredth of a pixel fine."""
+    if answer is None:
+        return None
+    height, width = size
+    return [
+        {
+            "label": placed.label,
+            "box": [
+                round(value / SCALE * side, 2) for value, side in zip(placed.box, (width, height) * 2, strict=True)
+            ],
+            **({} if placed.score is None else {"score": placed.score}),
+        }
+        for placed in from_json(answer)
+        if placed.box != UNREADABLE
+    ]
 
 
 def _complaint(path: Path, answered: int, bad: int) -> str:

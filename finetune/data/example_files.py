@@ -23,6 +23,7 @@ def to_row(example: Example) -> Json:
         "meta": example.meta,
         "row": example.row,
         **({} if example.whole is None else {"whole": vars(example.whole)}),
+        **({} if example.size is None else {"size": example.size}),
     }
 
 
@@ -70,6 +71,7 @@ def to_example(row: Json, split: str | None) -> Example:
         meta=row["meta"],
         row=row["row"],
         whole=_to_whole(row["whole"]) if "whole" in row else None,
+        size=(row["size"][0], row["size"][1]) if "size" in row else None,
     )
 
 

@@ -245,6 +245,7 @@ def _looked(
     eye = Eye(source.image_root(config, run), config.data.decode, grid, sketched)
     for row, looks in looked(itertools.chain([first], rest), eye, config.hardware.workers):
         counts["taken"] += 1
+        counts["labels_left_out"] += int(row.meta.get("labels_left_out", 0))
         sound = [look for look in looks if isinstance(look, Look)]
         try:
             if wrong := [look for look in looks if isinstance(look, str)]:

@@ -13,7 +13,7 @@ from finetune.config.schema import Config, DataConfig, TilesConfig
 from finetune.data import split
 from finetune.errors import DataError
 from finetune.example import Box, Example, ImageRef, Whole
-from finetune.scoring.box_text import SCALE, from_json, in_thousandths, to_json
+from finetune.scoring.box_text import SCALE, UNREADABLE, from_json, in_thousandths, to_json
 
 Rectangle = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels of the upright image."""
@@ -106,6 +106,7 @@ def pieces(example: Example, size: tuple[int, int], rule: TilesConfig) -> list[E
             id=name(example.id, tile),
             images=tuple(replace(ref, tile=tile) for ref in example.images),
             whole=whole,
+            size=(tile[3] - tile[1], tile[2] - tile[0]) if example.size else None,
         )
         for tile in grid(size, rule)
     ]
@@ -168,6 +169,9 @@ def join(answers: Sequence[str | None], tiles: Sequence[Rectangle], size: tuple[
 def _placed(index: int, answer: str, tile: Rectangle) -> Iterator[_Found]:
     left, top, right, bottom = tile
     for placed in from_json(answer):
+        if placed.box == UNREADABLE:
+            yield _Found(index, Box(*UNREADABLE, placed.label), placed.score)
+            continue
         x1, y1, x2, y2 = (
             start + value / SCALE * (end - start)
             for value, start, end in zip(placed.box, (left, top) * 2, (right, bottom) * 2, strict=True)

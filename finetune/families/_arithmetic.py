@@ -33,21 +33,30 @@ def _asked(processor: Any, height: int, width: int) -> int:
     return int(batch["input_ids"].shape[1])
 
 
+def qwen_resized(processor: Any, height: int, width: int) -> tuple[int, int]:
+    """(height, width) of an image as Qwen's image processor resizes it, by the library's own rule."""
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+
+    settings = processor.image_processor
+    if not settings.do_resize:
+        return height, width
+    limits = {"min_pixels": settings.size["shortest_edge"], "max_pixels": settings.size["longest_edge"]}
+    found = smart_resize(height, width, factor=settings.patch_size * settings.merge_size, **limits)
+    return int(found[0]), int(found[1])
+
+
 def qwen_shrink(processor: Any, image: "Image") -> "Image":
     """Applies the resize of Qwen's image processor where it makes the image smaller.
 
     The sizes are the library's, so the processor's own resize then finds nothing left to do and the pixels are equal.
     """
     from PIL import Image
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
     settings = processor.image_processor
     if not settings.do_resize:
         return image
-    limits = {"min_pixels": settings.size["shortest_edge"], "max_pixels": settings.size["longest_edge"]}
-    factor = settings.patch_size * settings.merge_size
-    height, width = smart_resize(image.height, image.width, factor=factor, **limits)
+    height, width = qwen_resized(processor, image.height, image.width)
     smaller = height <= image.height and width <= image.width
-    if not smaller or smart_resize(height, width, factor=factor, **limits) != (height, width):
+    if not smaller or qwen_resized(processor, height, width) != (height, width):
         return image
     return image.resize((width, height), Image.Resampling(settings.resample))

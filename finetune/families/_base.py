@@ -109,7 +109,10 @@ class Family:
             for features that stand apart from the text. None where no way is exact; `no_features` says why.
         deepstack: whether rows for deeper layers (`deepstack_features`) belong to the features of an image.
         no_features: why features cannot be kept, in words that end a sentence.
-        boxes: codec of `finetune.scoring.box_text` that the published weights write boxes in.
+        boxes: name of the notation in `finetune.scoring.box_notations` that the published weights write boxes
+            in; None where no official source says one.
+        resized: (processor, height, width) -> (height, width) that the tower sees, where the native
+            notation counts its pixels.
         gaps: clause of `CLAUSES` -> why this family cannot pass it.
     """
 
@@ -147,7 +150,8 @@ class Family:
     features: Literal["list", "tensor", "hidden"] | Door | None = None
     deepstack: bool = False
     no_features: str = "no exact way to feed them to this architecture is known here"
-    boxes: Literal["json", "pixels", "thousandths", "internvl", "paligemma"] = "json"
+    boxes: str | None = None
+    resized: Callable[[Any, int, int], tuple[int, int]] | None = None
     gaps: Mapping[str, str] = field(default_factory=dict)
 
     def prefixes(self) -> Mapping[str, tuple[str, ...]]:

@@ -64,4 +64,5 @@ FAMILY = Family(
     unused=("model.audio_tower", "model.embed_audio"),
     eager=("audio_config",),
     features="list",
+    boxes="box_2d",
 )

@@ -20,4 +20,5 @@ FAMILY = Family(
     required_inputs=("mm_token_type_ids",),
     feature_inputs=("image_grid_thw",),
     features="list",
+    boxes="glm4v",
 )

@@ -16,4 +16,5 @@ FAMILY = Family(
     image_tokens=library_count,
     predecessors=("LlavaLlamaForCausalLM", "LlavaMistralForCausalLM"),
     features="list",
+    boxes="llava",
 )

@@ -17,4 +17,5 @@ FAMILY = Family(
     packages=TORCHVISION,
     predecessors=("MiniCPMV", "MiniCPMO"),
     features="list",
+    boxes="minicpmv",
 )

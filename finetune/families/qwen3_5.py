@@ -4,4 +4,4 @@ from dataclasses import replace
 
 from finetune.families import qwen2_vl
 
-FAMILY = replace(qwen2_vl.FAMILY, name="qwen3_5", model_types=("qwen3_5",), boxes="thousandths")
+FAMILY = replace(qwen2_vl.FAMILY, name="qwen3_5", model_types=("qwen3_5",), boxes="qwen3_vl")

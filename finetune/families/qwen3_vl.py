@@ -10,5 +10,5 @@ FAMILY = replace(
     model_types=("qwen3_vl",),
     projector=("model.visual.merger", "model.visual.deepstack_merger_list"),
     deepstack=True,
-    boxes="thousandths",
+    boxes="qwen3_vl",
 )

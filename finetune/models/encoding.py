@@ -40,10 +40,12 @@ class Encoder:
     Args:
         processor: the loaded multimodal processor, with tokenizer, image processor and chat template.
         family: the description of the architecture.
+        marks: special tokens that an answer is written with, and that stay in one that is decoded.
     """
 
-    def __init__(self, processor: Any, family: Family) -> None:
+    def __init__(self, processor: Any, family: Family, marks: Sequence[str] = ()) -> None:
         """Reads the special tokens once."""
+        self._marks = frozenset(marks)
         self.processor = processor
         self.family = family
         self.tokenizer = processor.tokenizer
@@ -59,10 +61,24 @@ class Encoder:
         self._special = [token for token in longest_first if len(token) > 1]
         self.escape.cache_clear()
 
-    def _escape_uncached(self, text: str) -> str:
-        """Keeps special tokens that stand in data from becoming tokens: `<image>` gets a word joiner after its `<`."""
-        found = [re.escape(token) for token in self._special if token in text]  # one pattern of 150,000 takes seconds
+    def _escape_uncached(self, text: str, answer: bool = False) -> str:
+        """Keeps special tokens that stand in data from becoming tokens: `<image>` gets a word joiner after its `<`.
+
+        The marks of a notation stay what they are in an `answer`.
+        """
+        spared = self._marks if answer else frozenset()
+        # one pattern of 150,000 takes seconds
+        found = [re.escape(token) for token in self._special if token in text and token not in spared]
         return re.sub("|".join(found), lambda match: match[0][0] + JOINER + match[0][1:], text) if found else text
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of an answer that a model wrote, with the marks of its notation and no other special token."""
+        if not self._marks:
+            return self.unescape(str(self.tokenizer.decode(ids, skip_special_tokens=True)))
+        spared = {self.tokenizer.convert_tokens_to_ids(mark) for mark in self._marks}
+        dropped = set(self.tokenizer.all_special_ids) - spared
+        shown = [token for token in ids if token not in dropped]
+        return self.unescape(str(self.tokenizer.decode(shown, skip_special_tokens=False)))
 
     def unescape(self, text: str) -> str:
         """Undoes `escape` in text that a model wrote."""
@@ -205,7 +221,7 @@ class Encoder:
         )
 
     def _full(self, messages: tuple[Message, ...], images: int, target: str) -> str:
-        prompt, answer = self._render(messages, images, None), self.escape(target.strip())
+        prompt, answer = self._render(messages, images, None), self.escape(target.strip(), True)
         whole = self._render(messages, images, answer)
         rest = whole[len(prompt) :]
         if not answer or not whole.startswith(prompt) or not rest.lstrip().startswith(answer):

@@ -19,6 +19,7 @@ from finetune.data.duplicates.leaks import Near
 from finetune.errors import DataError
 from finetune.example import BadRow
 from finetune.rundir import Json, RunDir, read_json
+from finetune.tasks import _forms
 
 OPEN = "open answer"
 """What counts as the label of an example whose answer is none of the closed ones."""
@@ -174,7 +175,7 @@ def _write(
     renamed: dict[str, str],
 ) -> list[Path]:
     """Writes the split files of every part and the manifest in a pass each; returns their paths."""
-    task = plugins.load("task", config.task.kind)
+    task, section = plugins.load("task", config.task.kind), _forms.settled(config)
     written: list[Path] = []
     for part, fold in zip(run.parts(config.data.folds), folds, strict=True):
         paths = {name: part.split(name) for name in split.SPLITS}
@@ -184,7 +185,7 @@ def _write(
                 handle = handles.get(fold.splits[example.id])
                 if handle is not None:
                     group = renamed.get(example.group, example.group)
-                    messages = task.messages(config.task, labels, example)
+                    messages = task.messages(section, labels, example)
                     example = dataclasses.replace(example, messages=messages, group=group)
                     handle.write(example_files.to_line(example))
         written += paths.values()
@@ -238,6 +239,8 @@ def _summary(
         "balance": {name: dict(sorted(counts.items())) for name, counts in balance.items()},
         "groups": {name: len(found) for name, found in groups.items()},
         "root": "run" if adapter.WRITES_IMAGES else "source",
+        **({"boxes_of_other_labels": number} if (number := counts["labels_left_out"]) else {}),
+        **({"boxes_asked_as": _forms.settled(config).options["boxes"]} if config.task.kind == "detect" else {}),
         **({} if config.data.tiles.size is None else {"tiles": _tiles(counts, len(items))}),
     }
 
@@ -270,6 +273,10 @@ def _print_table(summary: Json) -> None:
             f"warning: {cut['boxes_in_pieces']} of {cut['boxes']} boxes lie in no tile whole and are learned and found "
             "in pieces; raise data.tiles.overlap or data.tiles.size"
         )
+    if name := summary.get("boxes_asked_as"):
+        notes.append(f"boxes: asked, trained and read in the notation {name} (task.options.boxes)")
+    if number := summary.get("boxes_of_other_labels"):
+        notes.append(f"warning: {number} boxes have labels that are not in task.labels and were left out")
     notes += [
         f"warning: groups {' and '.join(map(repr, twin['groups']))} share {twin['pictures']} of {twin['of']} images: "
         "one group under two names?"

@@ -62,15 +62,15 @@ def _gallery(config: Config, run: RunDir, facts: Facts, first: tuple[str, ...]) 
     who = [name for name in facts.order if name != "majority"] or list(facts.order)
     deployed = {name: facts.rows(name) for name in who}
     generated = {name: facts.rows(name, True) for name in who if run.predictions(name, True).exists()}
-    shown = pictures(config)
+    shown, boxes = pictures(config), config.task.kind == "detect"
     if shown == "none":
-        return gallery.build(facts.examples, deployed, generated, None, False, facts.rival, first)
+        return gallery.build(facts.examples, deployed, generated, None, False, facts.rival, first, boxes)
     root = _image_root(config, run)
 
     def load(example: Example) -> Any:
         return decode.load(root, example.images[0])
 
-    return gallery.build(facts.examples, deployed, generated, load, shown == "blurred", facts.rival, first)
+    return gallery.build(facts.examples, deployed, generated, load, shown == "blurred", facts.rival, first, boxes)
 
 
 def _image_root(config: Config, run: RunDir) -> Path:

@@ -6,7 +6,7 @@ The base is the tuned model with its adapter switched off, so that both share on
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from finetune.models.feature_cache import FeatureCache
 from finetune.models.label_scoring import SCORED, LabelScores, Texts, spellings, undone
 from finetune.models.load import Loaded
 from finetune.rundir import Json, Part, RunDir, sha256_file
-from finetune.tasks import Judge
+from finetune.scoring.box_notations import Form
+from finetune.tasks import Judge, _forms
 
 SLACK_TOKENS = 16
 """Room for words around the longest label before a generated answer counts as truncated."""
@@ -75,6 +76,7 @@ class LocalPredictor:
             the probabilities of the tuned model, whose answer stays the one that it was trained to give.
         longest: tokens that the answer to an open question may take; a closed one has those of its longest label.
         base: whether the adapter is known to be of these weights: verified, unverified, or None without an adapter.
+        form: example -> the notation that its boxes are asked for in.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class LocalPredictor:
         prior: Mapping[str, float] | None = None,
         longest: int = OPEN_TOKENS,
         base: str | None = None,
+        form: Callable[[Example], Form] | None = None,
     ) -> None:
         """Puts the model into evaluation mode.
 
@@ -95,10 +98,10 @@ class LocalPredictor:
             ConfigError: there is no task of that kind.
         """
         self.model: Any = loaded.model.eval()
-        self.encoder = Encoder(loaded.processor, loaded.family)
+        self.encoder = Encoder(loaded.processor, loaded.family, _forms.marks(task) if form else ())
         self.name = f"{name}@{loaded.sha256[:12]}"
         self.tuned_name = f"{self.name}+adapter{'@' * bool(adapter)}{adapter[:12]}"
-        self.judge = Judge(task, tuple(labels))
+        self.judge = Judge(task, tuple(labels), form)
         self.judge.module.PARSER  # noqa: B018 - an unknown kind is said before anything is computed
         self.batch_size = batch_size
         self.prior, self.longest = prior, longest
@@ -271,7 +274,7 @@ class LocalPredictor:
         for example, (ids, ended) in zip(
             batch, greedy(self.model, prefix, {self.encoder.end_id} | self._model_ends(), limit), strict=True
         ):
-            text = self.encoder.unescape(self.encoder.tokenizer.decode(ids, skip_special_tokens=True))
+            text = self.encoder.decode(ids)
             answer = self.judge.parse(text, example) if ended else None
             replies.append((text, answer, None if ended else "truncated", None))
         return replies
@@ -316,8 +319,10 @@ def opened(config: Config, run: RunDir, part: Part, who: Sequence[str], *, keep:
         own = config.model.adapter is None
         prior = label_scoring.shift(train, labels, config.train.balance, config.train.class_weights) if own else None
     name = Path(config.model.path).name if config.model.path else config.model.id
-    size, longest = config.evaluate.batch_size, _longest(loaded, train)
-    found = LocalPredictor(loaded, labels, config.task, size, name, digest, prior, longest, known)
+    form = _forms.of_model(config, loaded.processor, loaded.family)
+    size, longest = config.evaluate.batch_size, _longest(loaded, _forms.written(train, form))
+    task = _forms.settled(config)
+    found = LocalPredictor(loaded, labels, task, size, name, digest, prior, longest, known, form)
     if keep:
         found.features = feature_cache.opened(config, run, loaded, loaded.model, found.encoder, training=False)
     return found

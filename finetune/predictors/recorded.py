@@ -10,6 +10,7 @@ from finetune.errors import ConfigError, IntegrityError
 from finetune.example import Example, Prediction
 from finetune.images import decode
 from finetune.rundir import Json, RunDir, sha256_file
+from finetune.tasks import _forms
 
 ABOUT = "baseline.json"
 """Ending of the file beside the predictions that says how a baseline was asked."""
@@ -97,4 +98,5 @@ def _judged(config: Config, row: Json, example: Example, image_sha256: str, labe
         seconds=row["seconds"],
         model=row["model"],
         usage=row.get("usage"),
+        form=_forms.of_parser(config.task, row.get("parser", "")),
     )

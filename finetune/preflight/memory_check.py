@@ -14,6 +14,7 @@ from finetune.models.encoding import Encoder
 from finetune.preflight.data_check import Measured, Prepared
 from finetune.preflight.problems import Problems
 from finetune.rundir import Json
+from finetune.tasks import _forms
 from finetune.training import lora, sample_checks
 from finetune.training.collator import Collator, Item, Pictures
 from finetune.training.loss import answer_loss, count_labels
@@ -65,9 +66,11 @@ def fit(config: Config, found: Prepared, measured: Measured, problems: Problems)
     """
     train = [example for example in found.examples if example.split == "train"] or list(found.examples)
     loaded = models.load(config)
-    encoder = Encoder(loaded.processor, loaded.family)
+    encoder = Encoder(loaded.processor, loaded.family, _forms.marks(_forms.settled(config)))
+    form = _forms.of_model(config, loaded.processor, loaded.family)
+    train, examples = _forms.written(train, form), _forms.written(found.examples, form)
     limit: int = loaded.model.config.get_text_config().max_position_embeddings
-    some = found.examples[:: max(1, len(found.examples) // _LENGTHS)]
+    some = examples[:: max(1, len(examples) // _LENGTHS)]
     lengths: list[int] = []
     shapes: set[tuple[int, int]] = set()
     for example in some:

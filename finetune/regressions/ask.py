@@ -54,5 +54,5 @@ def ask(predictor: "LocalPredictor", items: Sequence[Item], root: Path, who: str
     Raises:
         DataError: an image cannot be decoded.
     """
-    predictor.judge = _Quiz(TaskConfig(kind="classify"), (), {item.example.id: item for item in items})
+    predictor.judge = _Quiz(TaskConfig(kind="classify"), (), items={item.example.id: item for item in items})
     return predictor.predict([item.example for item in items], root, "generate", who)

@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image, ImageFilter
 
 from finetune.example import Example
+from finetune.report import box_drawing
 from finetune.rundir import Json
 
 MOST_PICTURES = 500
@@ -47,6 +48,7 @@ class Gallery:
         pictures: how many items have a thumbnail.
         shown: id -> thumbnail or None, of the items that stand on the page itself (`first`); their entries in `items`
             point there by `#pic-N`, so that no picture is in the page twice.
+        legend: what the boxes on the pictures mean, or "".
     """
 
     items: tuple[Json, ...]
@@ -55,6 +57,7 @@ class Gallery:
     who: tuple[str, ...]
     pictures: int
     shown: dict[str, str | None]
+    legend: str = ""
 
 
 def build(
@@ -65,6 +68,7 @@ def build(
     blurred: bool,
     rival: str | None = None,
     first: Sequence[str] = (),
+    boxes: bool = False,
 ) -> Gallery:
     """Joins examples with what the models said.
 
@@ -76,6 +80,7 @@ def build(
         blurred: thumbnails that show no detail.
         rival: the model to be replaced, if there is one.
         first: ids of the items that get their pictures before all others.
+        boxes: answers are boxes: they are drawn, and most boxes wrong come first.
 
     Raises:
         DataError: an image cannot be decoded.
@@ -91,11 +96,15 @@ def build(
     )
     counts = Counter(kind for item in items for kind in item["kinds"])
     wanted = {name: place for place, name in enumerate(dict.fromkeys(first))}
-    order = sorted(items, key=lambda item: (wanted.get(item["id"], len(wanted)), _worry(item, names), item["index"]))
+    drawn = next((who for who in ("tuned", *deployed) if boxes and who in deployed), None)
+    wrong = [_wrong(example, deployed[drawn][i]) if drawn else 0 for i, example in enumerate(examples)]
+    order = sorted(items, key=lambda item: _place(item, wanted, names, wrong))
     shown: dict[str, str | None] = dict.fromkeys(wanted)
     pictures, spent = 0, 0
     for item in order[:MOST_PICTURES] if load else ():
-        picture = thumbnail(load(examples[item["index"]]), blurred) if load else ""
+        example = examples[item["index"]]
+        marks = (example.target, deployed[drawn][item["index"]]["answer"]) if drawn else None
+        picture = thumbnail(load(example), blurred, marks) if load else ""
         spent += len(picture)
         if spent > MOST_BYTES:
             break
@@ -106,7 +115,20 @@ def build(
         pictures += 1
     kinds = {kind: (name, counts[kind]) for kind, name in names.items()}
     cut = tuple(question[:2000] for question in questions)
-    return Gallery(tuple(items), cut, kinds, tuple(deployed), pictures, shown)
+    legend = box_drawing.LEGEND.format(who=drawn) if drawn and pictures else ""
+    return Gallery(tuple(items), cut, kinds, tuple(deployed), pictures, shown, legend)
+
+
+def _wrong(example: Example, row: Json) -> int:
+    return box_drawing.mistakes(example.target, row["answer"])
+
+
+def _place(
+    item: Json, wanted: Mapping[str, int], names: Mapping[str, str], wrong: Sequence[int]
+) -> tuple[int, int, int, int]:
+    """By which pictures are spent: those asked for, then what became of it, then most boxes wrong."""
+    index: int = item["index"]
+    return wanted.get(item["id"], len(wanted)), _worry(item, names), -wrong[index], index
 
 
 def _worry(item: Json, names: Mapping[str, str]) -> int:
@@ -165,8 +187,14 @@ def _said(row: Json, most: int) -> Json:
     return said
 
 
-def thumbnail(image: Image.Image, blurred: bool) -> str:
-    """The image as a `data:` URI of a small WebP. Blurred: 16 pixels survive on a side, so nothing can be undone."""
+def thumbnail(image: Image.Image, blurred: bool, boxes: tuple[str, str | None] | None = None) -> str:
+    """The image as a `data:` URI of a small WebP. Blurred: 16 pixels survive on a side, so nothing can be undone.
+
+    Args:
+        image: what a model saw.
+        blurred: without detail.
+        boxes: canonical text of truth and answer, drawn where they are given.
+    """
     small = image.convert("RGB")
     if blurred:
         small.thumbnail((16, 16))
@@ -174,6 +202,8 @@ def thumbnail(image: Image.Image, blurred: bool) -> str:
         small = small.resize((small.width * scale, small.height * scale), Image.Resampling.BICUBIC)
         small = small.filter(ImageFilter.GaussianBlur(6))
     small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
+    if boxes is not None:
+        small = box_drawing.draw(small, *boxes)
     content = b""
     for quality in (30,) if blurred else QUALITIES:
         buffer = io.BytesIO()

@@ -1,5 +1,6 @@
 """One file a task: how it asks, reads an answer and scores it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from finetune import plugins
 from finetune.config.schema import TaskConfig
 from finetune.example import Example, Outcome, Prediction
+from finetune.scoring.box_notations import Form
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,12 @@ class Judge:
     Attributes:
         task: the section of the config; `task.kind` names the module that does the work.
         labels: the closed answers of the run; empty where answers are open.
+        form: example -> the notation that its boxes were asked for in; None where it is ours.
     """
 
     task: TaskConfig
     labels: tuple[str, ...]
+    form: Callable[[Example], Form] | None = None
 
     @cached_property
     def module(self) -> Any:
@@ -39,8 +43,14 @@ class Judge:
     def parse(self, text: str, example: Example) -> str | None:
         """The answer in a reply, or None; a reply to an open question is read without labels."""
         vocabulary = self.module.vocabulary(self.task, self.labels, example)
-        found: str | None = self.module.parse(text, vocabulary, self.task.synonyms)
+        more = () if self.form is None else (self.form(example),)
+        found: str | None = self.module.parse(text, vocabulary, self.task.synonyms, *more)
         return found
+
+    def parser(self, example: Example) -> str:
+        """Name and version of what reads a reply, with the notation that it reads."""
+        name: str = self.module.PARSER
+        return name if self.form is None else f"{name} {self.form(example).spelled()}"
 
     def outcome(self, text: str, answer: str | None, example: Example) -> Outcome:
         """What became of a reply that came in full."""
@@ -75,7 +85,7 @@ class Judge:
             probabilities=probabilities,
             seconds=seconds,
             model=model,
-            parser=self.module.PARSER,
+            parser=self.parser(example),
             group=example.group,
         )
 

@@ -17,6 +17,7 @@ from finetune.models import load as models
 from finetune.models.encoding import Encoder
 from finetune.models.load import Loaded
 from finetune.rundir import Part, RunDir, read_json
+from finetune.tasks import _forms
 from finetune.training import checkpoints, deepspeed, lora, memory, ranks, sample_checks
 from finetune.training import log as journal
 from finetune.training.checkpoints import State
@@ -49,7 +50,9 @@ def train_part(config: Config, run: RunDir, part: Part) -> list[Path]:
         raise DataError(f"{part.split('train')} holds no example; there is nothing to train on.")
     deepspeed.forget()
     loaded = models.load(config)
-    encoder = Encoder(loaded.processor, loaded.family)
+    encoder = Encoder(loaded.processor, loaded.family, _forms.marks(_forms.settled(config)))
+    form = _forms.of_model(config, loaded.processor, loaded.family)
+    examples, held_out = _forms.written(examples, form), _forms.written(held_out, form)
     pictures = Pictures(encoder, source.image_root(config, run))
     lengths = _check(part, loaded, pictures, examples, held_out)
     answers = [len(encoder.answer_ids(example, example.target)) for example in examples]

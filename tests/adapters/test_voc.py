@@ -232,3 +232,32 @@ def test_corners_come_back(first, x, y, w, h):
     entry = voc._parse(text).find("object/bndbox")
     corners = [float(edge.text) for edge in entry]
     assert (corners[0] - first, corners[1] - first, corners[2] - x, corners[3] - y) == (x, y, w, h)
+
+
+def test_published_lists_are_splits_and_what_is_in_none_is_set_aside(tmp_path):
+    write(tmp_path, {"a": thing(), "b": thing(), "c": thing()})
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("a\n")
+    (lists / "test.txt").write_text("b  1\n")
+    first, second, third = read(tmp_path, split="sets")
+    assert (first.split, second.split) == ("train", "test")
+    assert third == BadRow("Annotations/c.xml", "JPEGImages/c.png", "is in none of ImageSets/Main/{train,val,test}.txt")
+    (lists / "val.txt").write_text("a\n")
+    with pytest.raises(DataError, match=r"ImageSets/Main/val\.txt: 'a' is in train\.txt too"):
+        read(tmp_path, split="sets")
+
+
+def test_split_lists_that_are_not_there_are_named(tmp_path):
+    write(tmp_path, {"a": thing()})
+    with pytest.raises(DataError, match=r"data\.split\.column=sets: ImageSets/Main holds no train\.txt"):
+        read(tmp_path, split="sets")
+
+
+def test_difficult_objects_are_left_out_and_counted_where_asked(tmp_path):
+    hard = thing("pit").replace("<bndbox>", "<difficult>1</difficult><bndbox>")
+    write(tmp_path, {"a": thing() + hard})
+    (kept,) = read(tmp_path)
+    assert ([box.label for box in kept.boxes], kept.meta) == (["dent", "pit"], {})
+    (left,) = read(tmp_path, difficult="leave_out")
+    assert ([box.label for box in left.boxes], left.meta) == (["dent"], {"difficult_left_out": "1"})

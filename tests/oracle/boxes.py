@@ -17,6 +17,9 @@ Box = tuple[str, tuple[int, ...], float | None]
 """Label, x1 y1 x2 y2 in hundredths of a thousandth, score."""
 Tree = dict[str, float]
 DRAWS = 200
+MOST = 100
+HALVES = np.linspace(0.5, 0.95, 10).tolist()
+RECALLS = [0.01 * step for step in range(101)]
 SEED = 0
 
 
@@ -78,66 +81,83 @@ def exact(gold: str, answer: str) -> bool:
     return len(wanted) == len(said) == found(wanted, said)
 
 
-def hits(gold: Sequence[Box], said: Sequence[Box]) -> list[bool]:
-    """For each box said, best score first, whether of the gold boxes left the one it shares most with shares half."""
-    left, told = list(gold), [False] * len(said)
+def hits(gold: Sequence[Box], said: Sequence[Box], half: float = 0.5) -> list[bool]:
+    """For each box said, best score first, whether of the gold boxes left the one it shares most with shares enough.
+
+    Of equal partners the last is taken.
+    """
+    left, told = list(enumerate(gold)), [False] * len(said)
     for place in sorted(range(len(said)), key=lambda i: -(said[i][2] or 0.0)):
-        best = max(left, key=lambda own: share(own, said[place]), default=None)
-        if best is not None and 2 * share(best, said[place]) >= 1:
+        best = max(left, key=lambda own: (share(own[1], said[place]), own[0]), default=None)
+        if best is not None and float(share(best[1], said[place])) >= half:
             left.remove(best)
             told[place] = True
     return told
 
 
-def mean_average_precision(
+def mean_average_precisions(
     golds: Sequence[Sequence[Box]], said: Sequence[Sequence[Box]], groups: Sequence[str]
-) -> Tree:
-    """Mean over the gold labels of the area under precision by recall, and its percentile interval over groups.
+) -> tuple[Tree, Tree]:
+    """Mean over the gold labels of COCO's average precision, at half and from there to .95, with percentile intervals.
 
     A label without a gold box in a resample is not counted there, and a resample without any not at all.
     """
     own, count = formulas.index(groups)
     labels = sorted({box[0] for side in golds for box in side})
     if not labels:
-        return {"value": 0.0, "low": 0.0, "high": 1.0}
+        return {"value": 0.0, "low": 0.0, "high": 1.0}, {"value": 0.0, "low": 0.0, "high": 1.0}
     drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    ranked = [_ranked(label, golds, said) for label in labels]
-    values = []
-    for times in ([1] * len(golds), *(draw[own].tolist() for draw in drawn)):
-        areas = [area for area in (_area_under(*one, times) for one in ranked) if area is not None]
-        values += [sum(areas) / len(areas)] if areas else []
+    times = np.array([np.ones(len(golds), int), *(draw[own] for draw in drawn)])
+    tables = [[_areas(*_ranked(label, golds, said, half), times) for label in labels] for half in HALVES]
+    return _meant(tables[:1]), _meant(tables)
+
+
+def _meant(tables: Sequence[Sequence[Any]]) -> Tree:
+    rows = zip(*(one for table in tables for one in table), strict=True)
+    counted = [[value for value in row if value is not None] for row in rows]
+    values = [sum(row) / len(row) for row in counted if row]
     low, high = (float(bound) for bound in np.percentile(values[1:], [2.5, 97.5]))
     return {"value": values[0], "low": min(low, values[0]), "high": max(high, values[0])}
 
 
 def _ranked(
-    label: str, golds: Sequence[Sequence[Box]], said: Sequence[Sequence[Box]]
+    label: str, golds: Sequence[Sequence[Box]], said: Sequence[Sequence[Box]], half: float
 ) -> tuple[list[tuple[int, bool]], list[int]]:
     """Item and hit of each box said of one label, best score first, and the gold boxes of each item."""
     rows, sizes = [], []
     for item, sides in enumerate(zip(golds, said, strict=True)):
         wanted, told = ([box for box in side if box[0] == label] for side in sides)
+        told = sorted(told, key=lambda box: -(box[2] or 0.0))[:MOST]
         sizes.append(len(wanted))
-        rows += [(box[2] or 0.0, item, hit) for box, hit in zip(told, hits(wanted, told), strict=True)]
+        rows += [(box[2] or 0.0, item, hit) for box, hit in zip(told, hits(wanted, told, half), strict=True)]
     return [(item, hit) for _, item, hit in sorted(rows, key=lambda row: -row[0])], sizes
 
 
-def _area_under(ranked: Sequence[tuple[int, bool]], sizes: Sequence[int], times: Sequence[int]) -> float | None:
-    """Each hit counts the best precision from its place on, over all gold boxes; items counted as often as drawn.
+def _areas(ranked: Sequence[tuple[int, bool]], sizes: Sequence[int], times: Any) -> list[float | None]:
+    """Mean over 101 recalls of the best precision at that recall or above, items counted as often as drawn.
 
     None where no gold box was drawn.
     """
-    total = sum(size * often for size, often in zip(sizes, times, strict=True))
-    right, seen, steps = 0, 0, []
-    for item, hit in ranked:
-        seen += times[item]
-        right += times[item] * hit
-        steps.append((right / seen if seen else 0.0, times[item] * hit))
-    best, under = 0.0, 0.0
-    for precision, gained in reversed(steps):
-        best = max(best, precision)
-        under += gained * best
-    return under / total if total else None
+    found: list[float | None] = []
+    for often in times.tolist():
+        total = sum(size * number for size, number in zip(sizes, often, strict=True))
+        right, seen, steps = 0, 0, []
+        for item, hit in ranked:
+            seen += often[item]
+            right += often[item] * hit
+            steps.append((right / total if total else 0.0, right / seen if seen else 0.0))
+        best, bests = 0.0, []
+        for recall, precision in reversed(steps):
+            best = max(best, precision)
+            bests.append((recall, best))
+        bests.reverse()
+        at, under = 0, 0.0
+        for recall in RECALLS:
+            while at < len(bests) and bests[at][0] < recall:
+                at += 1
+            under += bests[at][1] if at < len(bests) else 0.0
+        found.append(under / len(RECALLS) if total else None)
+    return found
 
 
 def joined(answers: Sequence[str | None], tiles: Sequence[Sequence[int]], size: tuple[int, int]) -> str:
@@ -170,7 +190,9 @@ def _placed(place: int, answer: str, tile: Sequence[int]) -> list[dict[str, Any]
     return [
         {
             "label": row["label"],
-            "box": [a + value / 1000 * (b - a) for value, a, b in zip(row["box"], starts, ends, strict=True)],
+            "box": [a + value / 1000 * (b - a) for value, a, b in zip(row["box"], starts, ends, strict=True)]
+            if any(row["box"])
+            else [0.0] * 4,
             "score": row.get("score"),
             "tile": place,
         }

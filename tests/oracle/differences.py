@@ -165,7 +165,7 @@ def _scored(
         for key in other:
             yield f"{file} {row['id']}: {key} is {row[key]!r}, in the {split} {of_split[key]!r}"
         if not other and row["outcome"] not in FINAL:
-            answer = reader.answer(row["text"], example)
+            answer = reader.answer(row["text"], example, row["parser"])
             outcome = reader.outcome(row["text"], answer, example.target)
             for key, own in (("answer", answer), ("outcome", outcome)):
                 if row[key] != own:

@@ -28,7 +28,8 @@ def metrics(golds: Sequence[str], answers: Sequence[str | None], groups: Sequenc
         "f1_iou50": ratios.ratio(parts, groups),
         "count_error": ratios.mean([float(abs(len(gold) - len(told))) for gold, told in items], groups, float(most)),
     }
-    scores = [box[2] for told in said for box in told]
-    if scores and None not in scores:
-        result["map_50"] = boxes.mean_average_precision(wanted, said, groups)
+    missed = [(float(sum(not any(box[1]) for box in told)), float(len(told))) for told in said]
+    result["unreadable_boxes"] = ratios.ratio(missed, groups)
+    if any(box[2] is not None for told in said for box in told):
+        result["map_50"], result["map_50_95"] = boxes.mean_average_precisions(wanted, said, groups)
     return result

@@ -62,10 +62,12 @@ class Reader:
     def _parser(self) -> Any:
         return plugins.load("task", self.task.kind)
 
-    def answer(self, text: str, example: Example) -> str | None:
-        """What the parser reads in a text."""
+    def answer(self, text: str, example: Example, parser: str = "") -> str | None:
+        """What the parser reads in a text; `parser` is that of the row, which names a notation of boxes."""
         vocabulary = self._parser.vocabulary(self.task, self.labels, example)
-        found: str | None = self._parser.parse(text, vocabulary, self.task.synonyms)
+        _, _, form = parser.partition(" ")
+        more = (self._parser.form_of(form),) if form else ()
+        found: str | None = self._parser.parse(text, vocabulary, self.task.synonyms, *more)
         return found
 
     def outcome(self, text: str, answer: str | None, gold: str) -> str:

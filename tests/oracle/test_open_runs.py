@@ -154,7 +154,7 @@ def test_the_first_code_is_not_asked_again(case, monkeypatch):
     for name in ("metrics", "extras", "outcome", "judge", "decides"):
         if name in vars(module):
             monkeypatch.setattr(module, name, refuse)
-    for name in ("box_metrics", "fields", "numbers", "labels", "ratio", "tags", "text"):
+    for name in ("box_metrics", "box_precision", "fields", "numbers", "labels", "ratio", "tags", "text"):
         scoring = import_module(f"finetune.scoring.{name}")
         for function in [own for own, value in vars(scoring).items() if callable(value) and own.islower()]:
             monkeypatch.setattr(scoring, function, refuse)

@@ -132,7 +132,6 @@ def test_a_target_in_canonical_form_needs_no_boxes():
 @pytest.mark.parametrize(
     ("boxes", "target", "message"),
     [
-        ((Box(1, 2, 3, 4, "rust"),), "", "box label 'rust' is none of task.labels"),
         (None, "[1]", "cannot be read"),
         (None, '[{"label": "rust", "box": [1, 2, 3, 4]}]', "box label 'rust'"),
     ],
@@ -140,6 +139,24 @@ def test_a_target_in_canonical_form_needs_no_boxes():
 def test_boxes_that_do_not_fit_are_refused(boxes, target, message):
     with pytest.raises(DataError, match=message):
         detect.admit(BOXES, example(target, boxes))
+
+
+def test_boxes_of_other_labels_are_left_out_and_counted():
+    found = detect.admit(BOXES, example("", (Box(1, 2, 3, 4, "rust"), Box(5, 6, 7, 8, "open"))))
+    assert [box.label for box in found.boxes] == ["open"]
+    assert found.meta["labels_left_out"] == "1"
+    assert "labels_left_out" not in detect.admit(BOXES, example("", (Box(5, 6, 7, 8, "open"),))).meta
+
+
+def test_a_question_that_says_no_form_is_followed_by_that_of_the_notation():
+    def asked(question, name):
+        task = TaskConfig(kind="detect", question=question, labels=("open",), options={"boxes": name})
+        return detect.messages(task, (), example())[0].text
+
+    assert asked("Find every {labels}.", "qwen3_vl").startswith("Find every open. Answer with a JSON list of objects")
+    assert "bbox_2d as [x1, y1, x2, y2] in thousandths" in asked("Where is it?", "qwen3_vl")
+    assert asked("Find it, as JSON with box.", "qwen3_vl") == "Find it, as JSON with box."
+    assert asked(detect.QUESTION, "paligemma") == "detect open"
 
 
 def test_boxes_on_a_second_image_are_refused():
