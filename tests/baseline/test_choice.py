@@ -82,7 +82,7 @@ def test_a_live_baseline_says_what_it_lacks(run, provider):
     for changed, told in (
         (lacking(model=None), "expected a model id"),
         (lacking(kind="any_llm", model="gpt-4o"), "PROVIDER/MODEL"),
-        (lacking(api_key_env="RIVAL_KEY_THAT_IS_NOT_SET"), "RIVAL_KEY_THAT_IS_NOT_SET is not set"),
+        (lacking(api_key_env="RIVAL_THAT_IS_NOT_SET_API_KEY"), "RIVAL_THAT_IS_NOT_SET_API_KEY is not set"),
         (lacking(kind="any_llm", model="openai/gpt-4o", api_key_env=None), "needs baseline.api_key_env"),
         (lacking(kind="any_llm", model="nobody/gpt-4o"), "any-llm cannot open 'nobody'"),
     ):

@@ -11,7 +11,7 @@ import pytest
 
 from finetune.config.compose import compose
 
-BENCH = Path(__file__).resolve().parents[1] / "bench"
+BENCH = Path(__file__).resolve().parents[2] / "bench"
 
 
 @pytest.fixture

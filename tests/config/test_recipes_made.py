@@ -107,6 +107,6 @@ def test_pcb_boxes_asks_about_two_images_at_the_same_place(tmp_path):
     found, summary, *_ = prepared(tmp_path, "pcb_boxes")
     assert summary["tiles"]["made"] == 24
     whole = [example for example in found["test"] if example.boxes]
-    assert {example.target for example in whole} == {'[{"label": "open", "box": [62, 125, 188, 250]}]'}
+    assert {example.target for example in whole} == {'[{"label": "open", "box": [62.5, 125, 187.5, 250]}]'}
     assert all(len({ref.tile for ref in example.images}) == 1 for example in found["test"])
     assert {len(example.images) for example in found["test"]} == {2}

@@ -1,10 +1,10 @@
 import os
-import runpy
 import sys
 
 import pytest
 import torch
 
+from finetune.cli import main
 from finetune.models import cpu
 
 
@@ -52,7 +52,6 @@ def test_a_command_waits_for_its_threads_as_the_user_says_or_gently(monkeypatch,
 
     monkeypatch.setattr(os, "execve", replaced)
     monkeypatch.setattr(sys, "argv", ["finetune", "runs"])
-    monkeypatch.delitem(sys.modules, "finetune.cli.main", raising=False)
     with pytest.raises(SystemExit):
-        runpy.run_module("finetune", run_name="__main__")
+        main.program()
     assert seen == expected
