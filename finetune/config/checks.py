@@ -204,6 +204,7 @@ def _train_problems(config: Config) -> list[str]:
     for name, given in (
         ("train.learning_rates.vision_tower", rates.vision_tower),
         ("train.learning_rates.projector", rates.projector),
+        ("train.learning_rates.full", rates.full),
         ("hardware.threads", hardware.threads),
     ):
         if given is not None and given <= 0:

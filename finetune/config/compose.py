@@ -38,6 +38,9 @@ Tree = dict[str, Any]
 # Sections that may change between calls on one run, so the default run directory does not depend on them.
 VOLATILE = ("run", "stages", "network", "hardware", "launch", "evaluate", "baseline", "report", "tracking")
 
+# Groups that a model's file chooses (`defaults: [/train@_global_: 7b]`), whose options say keys of several sections.
+WHOLE = ("train",)
+
 # Shapes of well-known credentials: Hydra would write them to disk with the overrides.
 SECRET = re.compile(
     r"\b(sk-[\w-]{16,}|hf_\w{16,}|AKIA[A-Z0-9]{12,}|AIza[\w-]{20,}|gh[pousr]_\w{16,}|xox[bp]-[\w-]{10,})"
@@ -204,7 +207,8 @@ def _compose_groups(choices: dict[str, str], found: list[str]) -> Tree:
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir=str(bundled("conf")), version_base="1.3"):
         try:
-            composed = hydra_compose("config", overrides=[f"{group}={option}" for group, option in choices.items()])
+            chosen = [f"{_slot(group)}={option}" for group, option in choices.items()]
+            composed = hydra_compose("config", overrides=chosen)
         except HydraException as error:
             found.append(f"recipe {choices.get('recipe')}: {error}")
             return {}
@@ -212,9 +216,23 @@ def _compose_groups(choices: dict[str, str], found: list[str]) -> Tree:
     _refuse_reserved(tree, choices, found)
     for dotted, value in site.load().values.items():
         _apply(tree, dotted, value, found)
-    for group, option in choices.items():
-        if group != "recipe":  # what was typed wins over what the recipe says
-            _overlay(tree.setdefault(group, {}), _read_yaml(groups()[group][option], found))
+    _overlay(tree, _typed(choices, found))  # what was typed wins over what the recipe says
+    return tree
+
+
+def _slot(group: str) -> str:
+    """How Hydra calls a group whose default a model chooses, and whose options say keys of several sections."""
+    return f"{group}@_global_" if group in WHOLE else group
+
+
+def _typed(choices: dict[str, str], found: list[str]) -> Tree:
+    """What the typed options say, without the recipe; options of several sections first, which the others refine."""
+    tree: Tree = {}
+    for group in sorted(choices, key=lambda name: name not in WHOLE):
+        if group != "recipe":
+            said = _read_yaml(groups()[group][choices[group]], found)
+            said.pop("defaults", None)
+            _overlay(tree if group in WHOLE else tree.setdefault(group, {}), said)
     return tree
 
 
@@ -223,12 +241,8 @@ def _refuse_reserved(tree: Tree, choices: dict[str, str], found: list[str]) -> N
 
     The composed tree is judged, not the recipe's text: `defaults: [other@baseline]` says it by another way.
     """
-    typed: Tree = {}
-    for group, option in choices.items():
-        if group != "recipe":
-            _overlay(typed.setdefault(group, {}), _read_yaml(groups()[group][option], []))
     usual = dict(_leaves(_plain(dataclasses.asdict(Config()))))
-    usual |= dict(_leaves(typed))
+    usual |= dict(_leaves(_typed(choices, [])))
     for dotted, value in _leaves(tree):
         if site.is_reserved(dotted) and not (dotted in usual and usual[dotted] == value):
             found.append(

@@ -154,6 +154,7 @@ class LearningRates:
 
     vision_tower: float | None = key(None, "rate of the vision tower")
     projector: float | None = key(None, "rate of the projector")
+    full: float | None = key(None, "rate of weights that train in full, where no line above says")
 
 
 @dataclass(frozen=True)

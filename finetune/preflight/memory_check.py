@@ -19,6 +19,7 @@ from finetune.training import lora, sample_checks
 from finetune.training.collator import Collator, Item, Pictures
 from finetune.training.loss import answer_loss, count_labels
 from finetune.training.memory import Estimate, estimate
+from finetune.training.unusual import unusual
 
 _LENGTHS = 2000
 """Examples whose tokens are counted, evenly spaced."""
@@ -100,6 +101,7 @@ def fit(config: Config, found: Prepared, measured: Measured, problems: Problems)
         steps=_steps(config, len(train)),
         pixels_a_token=_pixels_a_token(encoder, shapes),
     )
+    problems.warnings += [f"{setting.key}: {setting.reason}" for setting in unusual(config, table)]
     cell = fitted.pixels_a_token
     if measured.defects and cell is not None and measured.defects[0] < cell:
         problems.warnings.append(_too_small(measured.defects, cell))

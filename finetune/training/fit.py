@@ -26,6 +26,7 @@ from finetune.training.frozen_tower import without_graph
 from finetune.training.signals import Interruption
 from finetune.training.trainer import AnswerTrainer
 from finetune.training.trainer_arguments import training_arguments
+from finetune.training.unusual import unusual
 from finetune.training.validation import Validator
 
 if TYPE_CHECKING:
@@ -206,6 +207,8 @@ def _adapted(config: Config, run: RunDir, part: Part, loaded: Loaded) -> "PeftMo
     if ranks.is_main():
         rows = lora.table(model, loaded.family)
         lora.show(rows)
+        for setting in unusual(config, rows):
+            print(f"warning: {setting.key}: {setting.reason}", file=sys.stderr)
         run.write_json(_table(part), rows)
     return model
 

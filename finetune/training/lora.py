@@ -183,20 +183,34 @@ def parameter_groups(model: nn.Module, family: Family, train: TrainConfig, weigh
     The order is fixed, so that an optimiser's saved state fits again, and ends with the vision tower: the log shows the
     rate of the first group.
     """
-    rates = {"vision_tower": train.learning_rates.vision_tower, "projector": train.learning_rates.projector}
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    rates: dict[str, float] = {}
     for name, parameter in trainable(model):
-        decays = parameter.ndim > 1
-        groups.setdefault((component_of(family, name), decays), []).append(parameter)
+        part, decays = component_of(family, name), parameter.ndim > 1
+        groups.setdefault((part, decays), []).append(parameter)
+        rates[part] = rate(train, part, in_full=".lora_" not in name)
     order = sorted(groups, key=lambda key: (-COMPONENTS.index(key[0]), not key[1]))
     return [
         {
             "params": groups[part, decays],
-            "lr": rates.get(part) or train.learning_rate,
+            "lr": rates[part],
             "weight_decay": weight_decay if decays else 0.0,
         }
         for part, decays in order
     ]
+
+
+def rate(train: TrainConfig, part: str, *, in_full: bool) -> float:
+    """Learning rate of a component.
+
+    Args:
+        train: its rates: the component's own, else that of full training, else the general one.
+        part: one of `COMPONENTS`.
+        in_full: whether its own weights train, and not LoRA beside them.
+    """
+    rates = train.learning_rates
+    special = {"vision_tower": rates.vision_tower, "projector": rates.projector}.get(part)
+    return special or (rates.full if in_full else None) or train.learning_rate
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:

@@ -62,6 +62,8 @@ def test_experts_are_not_said_to_shrink():
 def test_a_model_is_a_family_an_id_and_a_licence(name):
     text = MODELS[name].read_text(encoding="utf-8")
     values = yaml.safe_load(text)
+    (train,) = values.pop("defaults")[0].values()
+    assert train in compose.groups()["train"]
     assert set(values) <= {entry.name for entry in dataclasses.fields(ModelConfig)}
     assert values["family"] in plugins.names("family")
     assert name == "tiny" or re.fullmatch(r"[\w-]+/[\w.-]+", values["id"])
