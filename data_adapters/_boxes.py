@@ -11,6 +11,8 @@ from finetune.images.decode import Header, upright
 DrawnOn = Literal["stored", "upright"]
 """Which pixels annotations mean: those in the file, or those a viewer shows that obeys EXIF."""
 
+_LEAST_SIDE_PX = 4
+"""Sides of an image in pixels from which on a box within the first pixel cannot be meant."""
 _SLACK_PX = 1.0
 """Rounding in annotation tools; what lies further out is a mistake."""
 
@@ -50,6 +52,8 @@ def place(boxes: Sequence[Box], header: Header, frame: DrawnOn) -> tuple[Box, ..
         DataError: a box is not finite, has no area or lies outside; names it.
     """
     width, height = (header.width, header.height) if frame == "stored" else header.size
+    _check_shares(boxes, min(width, height))
+    _check_repeats(boxes)
     placed = []
     for number, box in enumerate(boxes, 1):
         corners = (box.x1, box.y1, box.x2, box.y2)
@@ -69,6 +73,34 @@ def place(boxes: Sequence[Box], header: Header, frame: DrawnOn) -> tuple[Box, ..
         turned = upright(cut, header) if frame == "stored" else cut
         placed.append(Box(*turned, box.label, box.image))
     return tuple(placed)
+
+
+def _check_shares(boxes: Sequence[Box], side: int) -> None:
+    """Refuses boxes that all lie in the first pixel of an image: shares that nobody multiplied by its size.
+
+    Raises:
+        DataError: shows the first of them.
+    """
+    corners = [corner for box in boxes for corner in (box.x1, box.y1, box.x2, box.y2)]
+    fractions = any(not corner.is_integer() for corner in map(float, corners))
+    if side >= _LEAST_SIDE_PX and fractions and min(corners) >= 0 and max(corners) <= 1:
+        shown = ", ".join(f"{corner:g}" for corner in corners[:4])
+        raise DataError(
+            f"every box lies within the first pixel ([{shown}]): these are shares of the image, not pixels. "
+            "Multiply them by its width and height."
+        )
+
+
+def _check_repeats(boxes: Sequence[Box]) -> None:
+    """Refuses a box that stands twice, which would be counted and asked for twice.
+
+    Raises:
+        DataError: names both.
+    """
+    seen: dict[Box, int] = {}
+    for number, box in enumerate(boxes, 1):
+        if (first := seen.setdefault(box, number)) != number:
+            raise DataError(f"box {number} ({box.label}) is box {first} once more; remove one of them.")
 
 
 def number(value: object, what: str) -> float:

@@ -135,11 +135,25 @@ def _grey(dataset: Any, stored: NDArray[Any], index: int, rule: Rule) -> tuple[N
     channels, names = [], []
     for window in rule.windows:
         shares, name = _voi(dataset, values, padded, index, window, rule)
+        _check_white(values[~padded], shares[~padded], name)
         shares = 1 - shares if inverted else shares
         shares[padded] = 0  # black, whatever is inverted
         channels.append(np.rint(shares * 255).astype(np.uint8))
         names.append(name)
     return (channels[0] if len(channels) == 1 else np.dstack(channels)), how | {"window": "; ".join(names)}
+
+
+def _check_white(values: Values, shares: Values, window: str) -> None:
+    """Refuses a picture whose window leaves nothing to see, as that of many parametric maps does.
+
+    Raises:
+        DataError: values that differ are all shown as white.
+    """
+    if shares.min() == 1.0 and values.min() < values.max():
+        raise DataError(
+            f"turns out all white: its values are {values.min():g} to {values.max():g}, the window is {window}. "
+            "Say data.options.windows=['CENTRE,WIDTH'] in the units of those values."
+        )
 
 
 def _group(dataset: Any, index: int, name: str) -> Any:
@@ -171,8 +185,16 @@ def _padding(dataset: Any, stored: NDArray[Any]) -> NDArray[np.bool_]:
     if first is None:
         return np.zeros(stored.shape, dtype=bool)
     last = dataset.get("PixelPaddingRangeLimit", first)
-    low, high = sorted((float(first), float(last)))
+    low, high = sorted((_as_stored(dataset, first), _as_stored(dataset, last)))
     return np.asarray((stored >= low) & (stored <= high))
+
+
+def _as_stored(dataset: Any, value: Any) -> float:
+    """A padding value in the sign of the pixels: many writers give it the other one (63536 for -2000)."""
+    number, span = float(value), 2.0 ** int(dataset.get("BitsAllocated") or 16)
+    if dataset.get("PixelRepresentation") == 1:
+        return number - span if number >= span / 2 else number
+    return number + span if number < 0 else number
 
 
 def _voi(

@@ -1,7 +1,7 @@
 """Rows of conversation files in their many dialects, brought to one form."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ _GROUNDING = re.compile(r"<(?:bbox|ref-object)>")
 _OTHER_MEDIA = re.compile(r"<(?:video|audio)>")
 UNREAD = ("video", "videos", "audio", "audios", "tools", "functions")
 """Keys of rows about something else than images and text."""
+_WEIGHTS = ("weight", "loss", "loss_scale")
+"""Keys of rows and turns that say how much they count: OpenAI and LLaMA-Factory, ms-swift."""
 _CALLS = ("tool_calls", "function_call")
 """Keys of turns in which a program is called."""
 
@@ -38,6 +40,7 @@ class Talk:
         images: paths as written.
         boxes: of `objects`, or None; their corners are shares of the image where `shares` is true.
         rejected: a worse last reply.
+        unlearnt: places among `messages` of replies that the row excludes from the loss.
     """
 
     messages: tuple[Message, ...]
@@ -45,6 +48,7 @@ class Talk:
     boxes: tuple[Box, ...] | None = None
     shares: bool = False
     rejected: str | None = None
+    unlearnt: frozenset[int] = frozenset()
 
 
 def talk(row: Mapping[str, Any], anywhere: bool) -> Talk:
@@ -59,6 +63,8 @@ def talk(row: Mapping[str, Any], anywhere: bool) -> Talk:
     """
     if unread := [key for key in UNREAD if row.get(key)]:
         raise DataError(f"has {', '.join(unread)}, which no model here is given; leave such rows out.")
+    if weighed := [key for key in _WEIGHTS if not _counts_fully(row.get(key), key)]:
+        raise DataError(f"has {weighed[0]} {str(row[weighed[0]])[:40]!r}; all rows count alike here. Leave it out.")
     images = _listed(row)
     turns = [_turn(entry, number, images) for number, entry in enumerate(_entries(row), 1)]
     answer = row.get("answer")
@@ -75,7 +81,38 @@ def talk(row: Mapping[str, Any], anywhere: bool) -> Talk:
     rejected = row.get("rejected_response")
     if rejected is not None and not isinstance(rejected, str):
         raise DataError(f"rejected_response is a {type(rejected).__name__}, expected text.")
-    return Talk((*_rules(row, turns), *turns), tuple(images), boxes, shares, rejected)
+    rules = _rules(row, turns)
+    unlearnt = frozenset(len(rules) + index for index in _unlearnt(_entries(row)))
+    if len(rules) + len(turns) - 1 in unlearnt:
+        raise DataError("excludes its last reply from the loss (weight or loss), so nothing is left to learn.")
+    return Talk((*rules, *turns), tuple(images), boxes, shares, rejected, unlearnt)
+
+
+def _counts_fully(value: Any, key: str) -> bool:
+    """Whether a weight says what is done anyway."""
+    if value is None or key == "loss_scale":
+        return value in (None, 1, "default", "all")
+    return value is True or (not isinstance(value, bool) and value == 1)
+
+
+def _unlearnt(entries: Sequence[Any]) -> Iterator[int]:
+    """Places of the assistant's turns whose `weight` is 0 or whose `loss` is false.
+
+    Raises:
+        DataError: a weight is neither 0 nor 1, which no loss here knows.
+    """
+    for index, entry in enumerate(entries):
+        if ROLES.get(str(entry.get("role", entry.get("from")))) != "assistant":
+            continue
+        for key in _WEIGHTS:
+            value = entry.get(key)
+            if value is not None and value in (0, False) and key != "loss_scale":
+                yield index
+            elif not _counts_fully(value, key):
+                raise DataError(
+                    f"turn {index + 1} has {key} {str(value)[:40]!r}; a reply counts fully (1, true) or not at all "
+                    "(0, false) here."
+                )
 
 
 def _rules(row: Mapping[str, Any], turns: Sequence[Message]) -> Sequence[Message]:
@@ -96,9 +133,36 @@ def _entries(row: Mapping[str, Any]) -> Sequence[Any]:
             if not isinstance(row[key], list):
                 raise DataError(f"{key} is a {type(row[key]).__name__}, expected a list of turns.")
             return list(row[key])
+    if "prompt" in row and "completion" in row:
+        return [*_side(row, "prompt", "user"), *_side(row, "completion", "assistant")]
+    if "query" in row and "response" in row:
+        return list(_query(row))
     if "question" in row:
         return [{"role": "user", "content": _question(row)}]
-    raise DataError(f"has none of conversations, messages, question; it has {', '.join(map(repr, row)) or 'nothing'}.")
+    raise DataError(
+        "has none of conversations, messages, question, prompt and completion, query and response; it has "
+        f"{', '.join(map(repr, row)) or 'nothing'}."
+    )
+
+
+def _side(row: Mapping[str, Any], key: str, role: Role) -> list[Any]:
+    """The turns of TRL's `prompt` or `completion`, which is a list of turns or the text of one."""
+    value = row[key]
+    if isinstance(value, str):
+        return [{"role": role, "content": value}]
+    if not isinstance(value, list):
+        raise DataError(f"{key} is a {type(value).__name__}, expected text or a list of turns.")
+    return list(value)
+
+
+def _query(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The turns of ms-swift's `query` and `response`, with those of `history` before them."""
+    history = row.get("history") or []
+    if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
+        raise DataError("history is not a list of pairs, a question and a reply each.")
+    for question, reply in [*history, [row["query"], row["response"]]]:
+        yield {"role": "user", "content": question}
+        yield {"role": "assistant", "content": reply}
 
 
 def _question(row: Mapping[str, Any]) -> str:

@@ -153,6 +153,13 @@ def _box(annotation: Mapping[str, Any], number: int, labels: Mapping[Any, str]) 
         raise DataError(f"annotation {number} has bbox {box!r}, expected [x, y, width, height].")
     if not isinstance(category, int) or category not in labels:
         raise DataError(f"annotation {number} has category_id {category!r}; there is {', '.join(map(str, labels))}.")
+    extra = annotation.get("attributes")
+    turned = extra.get("rotation") if isinstance(extra, dict) else None
+    if turned not in (None, 0, "", "0", "0.0"):
+        raise DataError(
+            f"annotation {number} has attributes.rotation {turned!r}: its box is turned, and bbox holds it as it was "
+            "before. Export upright boxes or polygons."
+        )
     x, y, width, height = (_boxes.number(value, f"a bbox value of annotation {number}") for value in box)
     return Box(x, y, x + width, y + height, labels[category])
 

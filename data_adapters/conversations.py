@@ -196,7 +196,7 @@ def _examples(
     boxes = None if said.boxes is None else _placed(root, refs, said, options)
     base = str(row[options.id]) if options.id else f"{paths[0]}#{number}"
     ends = [index for index, turn in enumerate(said.messages) if turn.role == "assistant"]
-    for index in ends if options.turns == "each" else ends[-1:]:
+    for index in [end for end in ends if end not in said.unlearnt] if options.turns == "each" else ends[-1:]:
         is_last = index == ends[-1]
         yield Example(
             id=base if len(ends) == 1 or options.turns == "last" else f"{base}/{ends.index(index) + 1}",

@@ -1,9 +1,10 @@
 """A folder that `datasets` saved (Arrow), or Parquet files with pictures inside; read without that library."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow
@@ -16,6 +17,8 @@ from finetune.example import BadRow, Example, ImageRef, Message
 from finetune.images import decode
 
 WRITES_IMAGES = True
+_INDICES = ("_indices_data_files", "_indices_files", "_indices")
+"""Keys of `state.json` under which a selection of rows stands."""
 _ROWS = 32
 """Rows in memory at once: each holds its pictures."""
 
@@ -68,8 +71,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
         DataError: the folder holds no such files, one is damaged, or a column is missing.
     """
     root = locate(path, options)
-    found = _files.shards(root, ".arrow", ".parquet")
-    kept = [file for file in found if not Path(file).name.startswith(("cache-", "indices-"))]
+    kept = _saved(root, _files.shards(root, ".arrow", ".parquet"))
     if not kept:
         raise DataError(f"data.path={root} holds neither .arrow nor .parquet files.")
     for file in kept:
@@ -79,6 +81,47 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
                 yield _item(root, file, number, row, names, options, images)
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(f"{file} cannot be read: {error}") from error
+
+
+def _saved(root: Path, found: list[str]) -> list[str]:
+    """The files of a set: beside a `state.json` those that it lists, in its order, and elsewhere all but caches.
+
+    Raises:
+        DataError: the note is damaged, lists a file that is not there, or a selection of rows that is not applied.
+    """
+    kept: list[str] = []
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    for file in found:
+        if not PurePosixPath(file).name.startswith("cache-"):
+            by_folder[PurePosixPath(file).parent.as_posix()].append(file)
+    for folder, files in by_folder.items():
+        note = _files.join("" if folder == "." else folder, "state.json")
+        kept += _listed(root, note, files) if (root / note).is_file() else _without_indices(files)
+    return kept
+
+
+def _without_indices(files: list[str]) -> list[str]:
+    return [file for file in files if not PurePosixPath(file).name.startswith("indices-")]
+
+
+def _listed(root: Path, note: str, files: list[str]) -> list[str]:
+    """The files that the `state.json` of their folder lists."""
+    state = _files.load_json(root, note)
+    indices = [state[key] for key in _INDICES if state.get(key)] if isinstance(state, dict) else []
+    if indices:
+        raise DataError(
+            f"{note} selects rows by {str(indices[0])[:80]}, which is not applied here: all rows would be read. Save "
+            "the set with `dataset.flatten_indices().save_to_disk(FOLDER)`."
+        )
+    entries = state.get("_data_files") if isinstance(state, dict) else None
+    names = [entry.get("filename") for entry in entries or () if isinstance(entry, dict)]
+    if not isinstance(entries, list) or not names or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{note} lists no _data_files, each with its filename; save the set again.")
+    folder = PurePosixPath(note).parent.as_posix()
+    wanted = [_files.join("" if folder == "." else folder, str(name)) for name in names]
+    if missing := [name for name in wanted if name not in files]:
+        raise DataError(f"{note} lists {missing[0]!r}, which is not there, so the set is not whole.")
+    return wanted
 
 
 def _batches(place: Path, file: str, options: Options) -> Iterator[tuple[dict[str, Any], list[str] | None]]:

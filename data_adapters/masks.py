@@ -7,7 +7,7 @@ from pathlib import Path
 from data_adapters import _boxes, _files, _masks
 from data_adapters.image_folder import group_of, group_rule
 from finetune.errors import ConfigError, DataError
-from finetune.example import BadRow, Example, ImageRef
+from finetune.example import BadRow, Box, Example, ImageRef
 
 WRITES_IMAGES = False
 
@@ -20,7 +20,8 @@ class Options:
         images: folder of the images.
         masks: folder of the masks; an image and its mask share the name without ending.
         suffix: what stands behind that name in a mask's (`_mask` for 007.png and 007_mask.png).
-        values: mask value (quoted) -> what it shows; empty: every value above 0 is `defect`.
+        values: mask value (quoted) -> what it shows; empty: the one value above 0 is `defect`.
+        threshold: mask value from which on a pixel is `defect`, for soft edges and masks saved as JPEG.
         defect: label of all regions where `values` is empty.
         clean: label of an image whose mask is empty.
         unmasked: what an image without a mask is: a mistake (false) or clean (true).
@@ -35,6 +36,7 @@ class Options:
     masks: str = "masks"
     suffix: str = ""
     values: dict[str, str] = field(default_factory=dict)
+    threshold: int | None = None
     defect: str = "defect"
     clean: str = "good"
     unmasked: bool = False
@@ -97,7 +99,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             continue
         ref = image(relative, options)
         try:
-            boxes = _masks.boxes(root, beside[0], ref, names, options.min_area_px) if beside else ()
+            boxes = _boxes_of(root, beside[0], ref, names, options) if beside else ()
         except DataError as error:
             yield BadRow(relative, relative, str(error))
             continue
@@ -108,8 +110,17 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
         yield from (BadRow(mask, mask, "has no image of its name.") for mask in masked[key])
 
 
+def _boxes_of(root: Path, mask: str, ref: ImageRef, names: dict[int, str] | str, options: Options) -> tuple[Box, ...]:
+    return _masks.boxes(root, mask, ref, names, options.min_area_px, threshold=options.threshold)
+
+
 def _values(options: Options) -> dict[int, str] | str:
     wrong = [value for value in options.values if not value.isascii() or not value.isdigit() or int(value) == 0]
     if wrong:
         raise ConfigError(f"data.options.values: the key {wrong[0]!r} is no mask value; expected whole numbers above 0")
+    if options.threshold is not None and (options.values or options.threshold < 1):
+        raise ConfigError(
+            f"data.options.threshold: got {options.threshold}; expected a value of 1 or more, and no "
+            "data.options.values beside it"
+        )
     return {int(value): label for value, label in options.values.items()} or options.defect

@@ -143,7 +143,7 @@ def _example(
         if kind == "good" and masks:
             raise DataError(f"is good and has a mask, {masks[0]!r}.")
         ref = image(relative, options)
-        boxes = _masks.boxes(root, masks[0], ref, kind, options.min_area_px) if masks else ()
+        boxes = _masks.boxes(root, masks[0], ref, kind, options.min_area_px, several=True) if masks else ()
         if kind != "good" and not boxes:
             raise DataError(f"is defective, but no region of its mask has {options.min_area_px} pixels.")
     target = kind if options.label == "kind" or kind == "good" else "defect"

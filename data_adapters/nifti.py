@@ -1,10 +1,12 @@
 """NIfTI volumes: slices by a stated rule, in radiological orientation, labelled by a table."""
 
+import gzip
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,7 @@ class Options:
         window: (low, high) raw values shown as black and white; volumes have no range of their own, so it is required.
         labels: table with the columns `image`, `label` and those named below, beside the volumes.
         plane: `axial`, `coronal` or `sagittal`, whatever the order of axes in the file.
+        volume: which volume of a file with a fourth axis, counting from 0; one alone needs no choice.
         slices: images of one volume, evenly spaced: 1 is the middle one; with more, the item is the ordered list.
         image: column with the path of the volume.
         label: column with the answer.
@@ -43,6 +46,7 @@ class Options:
     labels: str = "labels.csv"
     plane: Literal["axial", "coronal", "sagittal"] = "axial"
     slices: int = 1
+    volume: int | None = None
     image: str = "image"
     label: str = "label"
     group: str | None = None
@@ -114,25 +118,57 @@ def volume(root: Path, name: str, options: Options) -> list[Image.Image]:
     if not name.lower().endswith((".nii", ".nii.gz")):
         raise DataError("is no NIfTI file; expected .nii or .nii.gz.")
     try:
-        loaded: Any = nibabel.Nifti1Image.from_filename(place)
-        shape = loaded.shape
-        if len(shape) != 3:
-            raise DataError(f"has the axes {shape}; expected three. Choose one volume of a series first.")
-        if min(shape) < 1 or int(np.prod(shape, dtype=np.float64)) > MAX_VOXELS:
-            raise DataError(f"has {' x '.join(map(str, shape))} voxels; at most {MAX_VOXELS:,} are opened.")
+        loaded: Any = _one_volume(_image_class(place).from_filename(place), options.volume)
         upright = nibabel.as_closest_canonical(loaded)  # type: ignore[no-untyped-call]  # axes run to the right, to the front, to the head
         values = np.asarray(upright.dataobj)
-        spacing = [float(step) for step in upright.header.get_zooms()]
+        values = values.reshape(values.shape[:3])
+        spacing = [float(step) for step in upright.header.get_zooms()[:3]]
     except (ImageFileError, HeaderDataError, WrapStructError, *_DAMAGED) as error:
         raise DataError(f"cannot be read as NIfTI: {error}.") from error
     if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise DataError("holds values that are not finite real numbers.")
     axis = _AXES[options.plane]
     indices = [int((2 * n + 1) * values.shape[axis] / (2 * options.slices)) for n in range(options.slices)]
+    decode.to_shares(values.astype(np.float64), (options.window[0], options.window[1]), "its volume")
     if len(set(indices)) < len(indices):
         raise DataError(f"has {values.shape[axis]} {options.plane} slices, {options.slices} are asked for.")
     steps = [step for other, step in enumerate(spacing) if other != axis]
     return [_shown(np.take(values, index, axis=axis), steps, options) for index in indices]
+
+
+def _image_class(place: Path) -> Any:
+    """The class that reads a file: NIfTI-1, or NIfTI-2 whose header has 540 bytes instead of 348."""
+    import nibabel
+
+    with ExitStack() as stack:
+        handle: IO[bytes] | gzip.GzipFile = stack.enter_context(place.open("rb"))
+        if place.name.lower().endswith(".gz"):
+            handle = stack.enter_context(gzip.GzipFile(fileobj=handle))
+        head = handle.read(4)
+    sizes = (int.from_bytes(head, "little"), int.from_bytes(head, "big"))
+    return nibabel.Nifti2Image if 540 in sizes else nibabel.Nifti1Image
+
+
+def _one_volume(loaded: Any, index: int | None) -> Any:
+    """The volume `[x, y, z]` of a file that may hold several, `[x, y, z, n]`.
+
+    Raises:
+        DataError: the axes are others, or which of several volumes is meant was not said.
+    """
+    shape = loaded.shape
+    if min(shape[:3], default=0) < 1 or int(np.prod(shape[:3], dtype=np.float64)) > MAX_VOXELS:
+        raise DataError(f"has {' x '.join(map(str, shape[:3]))} voxels; at most {MAX_VOXELS:,} are opened.")
+    if len(shape) == 3 and index in (None, 0):
+        return loaded
+    if len(shape) < 3 or any(side != 1 for side in shape[4:]):
+        raise DataError(f"has the axes {shape}; expected x, y, z, or x, y, z and volumes.")
+    count = shape[3] if len(shape) > 3 else 1
+    if index is None and count != 1:
+        raise DataError(f"holds {count} volumes {shape}; say which one with data.options.volume (0 is the first).")
+    if not 0 <= (index or 0) < count:
+        raise DataError(f"holds {count} volumes; data.options.volume={index} (from 0) is not one of them.")
+    place = (index or 0, *(0 for _ in shape[4:]))
+    return loaded.slicer[(slice(None), slice(None), slice(None), *(slice(at, at + 1) for at in place))]
 
 
 def _shown(plane: NDArray[Any], steps: list[float], options: Options) -> Image.Image:

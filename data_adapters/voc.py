@@ -105,6 +105,14 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
         yield BadRow(files[key], files[key], "has no image of its name.")
 
 
+def _rotation(entry: ElementTree.Element) -> str:
+    """What CVAT notes of a turned box: degrees as text, or nothing."""
+    for attribute in entry.findall("attributes/attribute"):
+        if (attribute.findtext("name") or "").strip() == "rotation":
+            return (attribute.findtext("value") or "").strip()
+    return ""
+
+
 SETS = "ImageSets/Main"
 
 
@@ -140,6 +148,11 @@ def _boxes_of(root: Path, relative: str, file: str, options: Options) -> tuple[t
         if options.difficult == "leave_out" and (entry.findtext("difficult") or "").strip() == "1":
             left_out += 1
             continue
+        if (turned := _rotation(entry)) not in ("", "0", "0.0"):
+            raise DataError(
+                f"object {number} has the attribute rotation {turned!r}: its box is turned, and bndbox holds it as it "
+                "was before. Export upright boxes."
+            )
         corners = [
             _boxes.text_number((entry.findtext(f"bndbox/{edge}") or "").strip(), f"{edge} of object {number}")
             for edge in ("xmin", "ymin", "xmax", "ymax")

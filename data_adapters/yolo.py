@@ -1,5 +1,6 @@
 """YOLO: an image and a text file of `class x y width height` (shares of the image), class names in data.yaml."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,10 @@ from finetune.example import BadRow, Box, Example, ImageRef
 from finetune.images import decode
 
 WRITES_IMAGES = False
+_OTHER_NAMES = ("data.yml", "dataset.yaml", "obj.names", "classes.txt")
+"""Files with class names of other writers: Ultralytics, CVAT's YOLO 1.1, labelImg."""
+_MAX_LINE_BYTES = 4096
+_LABEL_LINE = re.compile(rb"\d{1,9}(?:\s+-?(?:\d*\.)?\d+(?:[eE][-+]?\d+)?){4,}")
 _BESIDE_LABELS = "classes.txt"
 """Class names that some tools write into the folder of the label files."""
 
@@ -23,7 +28,8 @@ class Options:
     """How the set is laid out.
 
     Attributes:
-        names: file with the class names: a YAML file with `names`, or a text file with one a line.
+        names: file with the class names: a YAML file with `names`, or a text file with one a line; where
+            data.yaml is not there, data.yml, dataset.yaml, obj.names (CVAT's YOLO 1.1) or classes.txt.
         missing: what an image without a label file is: a mistake (`refuse`) or free of objects (`background`).
         drawn_on: `stored` or `upright`: what the shares refer to on images that EXIF turns.
         group: `data.group`: `parent` or `regex:PATTERN` on the image's path; default: each image for itself.
@@ -68,10 +74,11 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
     root = locate(path, options)
     rule = group_rule(options.group)
     _boxes.check_split(options.split)
-    names = _names(root, options.names)
+    names_file = _names_file(root, options)
+    names = _names(root, names_file)
     found, bad = _files.images_by_key(root, "")
     yield from bad
-    labels = {key: file for key, file in _files.files_by_key(root, "", ".txt").items() if file != options.names}
+    labels = _label_files(root, names_file)
     used: set[str] = set()
     for key, paths in found.items():
         wanted = _label_key(key)
@@ -85,13 +92,20 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
         except DataError as error:
             yield BadRow(labels.get(wanted, relative), relative, str(error))
     for key, file in labels.items():
-        if key in used or "labels" not in PurePosixPath(file).parts:
+        if key in used or (not _in_labels(file) and not _looks_like_labels(root, file)):
             continue
         if PurePosixPath(file).name != _BESIDE_LABELS:
-            yield BadRow(file, file, "has no image of its name.")
+            yield BadRow(
+                file,
+                file,
+                "has no image of its name."
+                if _in_labels(file)
+                else "holds boxes and has no image of its name: an image lies beside its label file, or in a "
+                "folder images/ where that lies in labels/.",
+            )
         elif (own := _names(root, file)) != names:
             raise DataError(
-                f"{file} lists the classes {', '.join(own)}, and {options.names} {', '.join(names)}: numbers in label "
+                f"{file} lists the classes {', '.join(own)}, and {names_file} {', '.join(names)}: numbers in label "
                 f"files mean one of them. Correct the other, or say data.options.names={file}."
             )
 
@@ -100,10 +114,46 @@ def _label_key(key: str) -> str:
     """The key of an image's label file: the last folder `images` is `labels` there."""
     parts = list(PurePosixPath(key).parts)
     for index in range(len(parts) - 2, -1, -1):
-        if parts[index] == "images":
+        if parts[index].lower() == "images":
             parts[index] = "labels"
             break
     return PurePosixPath(*parts).as_posix()
+
+
+def _label_files(root: Path, names_file: str) -> dict[str, str]:
+    """Text files by key, whose last folder `labels` is spelled so whatever its case.
+
+    Raises:
+        DataError: two files share a key.
+    """
+    found: dict[str, str] = {}
+    for key, file in _files.files_by_key(root, "", ".txt").items():
+        parts = list(PurePosixPath(key).parts)
+        for index in range(len(parts) - 2, -1, -1):
+            if parts[index].lower() == "labels":
+                parts[index] = "labels"
+                break
+        if file != names_file and (other := found.setdefault(PurePosixPath(*parts).as_posix(), file)) != file:
+            raise DataError(f"{other!r} and {file!r} share a key; which one is meant?")
+    return found
+
+
+def _in_labels(file: str) -> bool:
+    return any(part.lower() == "labels" for part in PurePosixPath(file).parts)
+
+
+def _looks_like_labels(root: Path, file: str) -> bool:
+    """Whether a text outside of labels/ holds boxes all the same: a class, and shares of an image behind it."""
+    with decode.check(root, file, "file", may_be_empty=True).open("rb") as handle:
+        first = handle.readline(_MAX_LINE_BYTES)
+    return _LABEL_LINE.fullmatch(first.strip()) is not None
+
+
+def _names_file(root: Path, options: Options) -> str:
+    """The file with the class names: as said, or what YOLO's other writers call it."""
+    if options.names != Options.names or (root / options.names).exists():
+        return options.names
+    return next((name for name in _OTHER_NAMES if (root / name).is_file()), options.names)
 
 
 def _example(
@@ -133,12 +183,15 @@ def _example(
 def _box(line: str, number: int, names: Sequence[str], size: tuple[int, int]) -> Box:
     fields = line.split()
     if len(fields) < 5 or (len(fields) > 5 and (len(fields) < 7 or len(fields) % 2 == 0)):
+        pose = " Key points behind a box (YOLO pose) are not read; export boxes." if len(fields) > 7 else ""
         raise DataError(
-            f"line {number} has {len(fields)} fields; expected class, x, y, width, height, or class and a polygon."
+            f"line {number} has {len(fields)} fields; expected class, x, y, width, height, or class and "
+            f"a polygon.{pose}"
         )
     if not fields[0].isascii() or not fields[0].isdigit() or len(fields[0]) > 9 or int(fields[0]) >= len(names):
         raise DataError(f"line {number} has class {fields[0][:20]!r}; expected 0 to {len(names) - 1}.")
     values = [_boxes.text_number(field, f"a value of line {number}") for field in fields[1:]]
+    _check_pose(values, number)
     if any(not -0.01 <= value <= 1.01 for value in values):
         raise DataError(f"line {number} has a value outside 0 to 1; YOLO's are shares of the image, not pixels.")
     width, height = size
@@ -149,6 +202,25 @@ def _box(line: str, number: int, names: Sequence[str], size: tuple[int, int]) ->
         corners = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
     x1, y1, x2, y2 = corners
     return Box(x1 * width, y1 * height, x2 * width, y2 * height, names[int(fields[0])])
+
+
+def _check_pose(values: Sequence[float], number: int) -> None:
+    """Refuses a box with key points behind it, `x y w h (x y visible)...`, which would be read as a polygon.
+
+    Raises:
+        DataError: names the line.
+    """
+    points = values[4:]
+    if not points or len(points) % 3 or not all(flag in (0, 1, 2) for flag in points[2::3]):
+        return
+    x, y, w, h = values[:4]
+    shown = [(points[at], points[at + 1]) for at in range(0, len(points), 3) if points[at + 2]]
+    slack = 0.01
+    if shown and all(abs(px - x) <= w / 2 + slack and abs(py - y) <= h / 2 + slack for px, py in shown):
+        raise DataError(
+            f"line {number} holds a box with {len(points) // 3} key points behind it (YOLO pose), which would be "
+            "read as a polygon; export boxes."
+        )
 
 
 def _names(root: Path, file: str) -> list[str]:

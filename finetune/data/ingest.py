@@ -65,6 +65,10 @@ class _Seen:
         return decode.combine(shown)
 
 
+BOX_OF = "box of "
+"""What counts of examples begin with that hold a box of a label, before that label."""
+
+
 class Spool:
     """Examples on disk, one JSON object a line, in order; the file goes when the block ends.
 
@@ -137,7 +141,7 @@ def take(
 
     Returns:
         what memory keeps of the good ones, the bad ones, and the counts `read`, `taken` (by `data.limit`), `kept`, and
-        of `boxes` and those `in_pieces` where images are cut.
+        of `boxes` and those `in_pieces` where images are cut; examples by the labels of their boxes (`BOX_OF`).
 
     Raises:
         DataError: the source is empty, or a bad row that the policy does not set aside.
@@ -159,6 +163,7 @@ def take(
                 continue
             first = done.looks[0]
             kept.append(_kept(done))
+            counts.update(f"{BOX_OF}{label}" for label in {box.label for box in done.example.boxes or ()})
             gallery.take(kept[-1].item.pixels, first)
             spool.add(done.example, sha256=first.sha256, bytes=first.length, pixels_sha256=done.decoded)
     if run.images.is_dir():

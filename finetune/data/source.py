@@ -10,7 +10,7 @@ from typing import Any
 from finetune import plugins
 from finetune.config.convert import to_dataclass
 from finetune.config.schema import Config, DataConfig, TaskConfig
-from finetune.data import external_test_set, pseudonyms
+from finetune.data import external_test_set, pseudonyms, text_checks
 from finetune.data.example_files import to_line
 from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example
@@ -111,10 +111,13 @@ def examples(config: Config, images: Path) -> Iterator[Example | BadRow]:
         for source in sources(config.data)[0]
         for row in adapter.read(source_path(source.data), options(source.data), images)
     )
+    groups = text_checks.Groups()
     for item in read:
         row = item if isinstance(item, BadRow) else _checked(item, relabel, kind, config.task)
         if isinstance(row, Example) and config.data.group is not None and row.group != row.group.strip():
             row = BadRow(row.row, row.images[0].path, f"the group {row.group!r} has blanks around it; remove them")
+        if isinstance(row, Example) and config.data.group is not None:
+            row = _grouped(row, groups)
         if isinstance(row, Example) and config.data.split.by.column is not None:
             row = _placed(row, config.data.split.by.column)
         if isinstance(row, Example) and secret is not None:
@@ -126,7 +129,8 @@ def examples(config: Config, images: Path) -> Iterator[Example | BadRow]:
 
 def _writable(bad: BadRow) -> BadRow:
     """Names of files whose bytes are not UTF-8 are spelled out: no record could hold them."""
-    return BadRow(*(text if _is_utf8(text) else ascii(text) for text in (bad.row, bad.path, bad.reason)))
+    texts = (text if _is_utf8(text) else ascii(text) for text in (bad.row, bad.path, bad.reason))
+    return text_checks.shortened(BadRow(*texts))
 
 
 def _is_utf8(text: str) -> bool:
@@ -146,10 +150,21 @@ def _checked(example: Example, relabel: dict[str, str], kind: ModuleType, task: 
     if not _is_text(example):
         return BadRow(example.row, ascii(example.images[0].path), "a value is no Unicode text (half a surrogate pair)")
     try:
-        admitted: Example = kind.admit(task, _renamed(example, relabel) if relabel else example)
+        renamed = _renamed(example, relabel) if relabel else example
+        text_checks.check(renamed, closed=task.kind in ("classify", "tags"))
+        admitted: Example = kind.admit(task, renamed)
     except DataError as error:
         return BadRow(example.row, example.images[0].path, str(error))
     return admitted
+
+
+def _grouped(example: Example, groups: text_checks.Groups) -> Example | BadRow:
+    """The example, unless its group was spelled another way before."""
+    try:
+        groups.check(example.group)
+    except DataError as error:
+        return BadRow(example.row, example.images[0].path, str(error))
+    return example
 
 
 def _placed(example: Example, column: str) -> Example | BadRow:

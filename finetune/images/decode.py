@@ -18,7 +18,7 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from finetune.errors import DataError
 from finetune.example import ImageRef
@@ -27,10 +27,10 @@ from finetune.images.header import Header as Header  # adapters know this module
 from finetune.images.header import upright as upright
 from finetune.images.safe_path import check as check
 
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF")
 """Decoders that may run on private data; everything else Pillow knows is never tried."""
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".avif"})
 """File name endings (lower case) that a folder scan takes for images."""
 
 MAX_PIXELS = 2**26
@@ -49,6 +49,8 @@ _TURNS = {
 }
 """EXIF orientation -> what makes the image upright."""
 _DEEP_MODES = ("I", "F")
+_PHOTOMETRIC = 262
+"""TIFF tag that says what its values mean; 0 is MinIsWhite."""
 _UNDECODABLE = (
     OSError,
     SyntaxError,
@@ -140,19 +142,32 @@ def header(root: Path, ref: ImageRef) -> Header:
             )
         exif = image.getexif() if told_late(image) else Image.Image.getexif(image)
         orientation = exif.get(ORIENTATION, 1)
-        found = Header(*image.size, orientation if orientation in range(2, 9) else 1)
+        turn = orientation if orientation in range(2, 9) else 1
+        found = Header(*_stored(image, turn), turn)
         _check_tile(ref, found.size)
         return replace(found, tile=ref.tile)
+
+
+def _stored(image: Image.Image, orientation: int) -> tuple[int, int]:
+    """(width, height) of the stored pixels: Pillow gives the size of a TIFF as it will be turned."""
+    width, height = image.size
+    return (height, width) if image.format == "TIFF" and orientation >= 5 else (width, height)
 
 
 def load_values(root: Path, relative: str) -> NDArray[np.int64]:
     """The raw values `[height, width]` of a mask: grey levels, or indices of a palette; never colours.
 
     Raises:
-        DataError: as `load`; or the file holds colours, alpha, several frames or fractions, or is turned by EXIF.
+        DataError: as `load`; or the file holds colours, alpha, several frames or fractions, is turned by EXIF, or
+            counts deep values down from white.
     """
     ref = ImageRef(relative)
     with _opened(_file(root, ref), ref) as image:
+        if _is_deep(image) and _white_is_zero(image):
+            raise DataError(
+                f"mask {relative!r} is a TIFF in which 0 is white (MinIsWhite); save it with 0 as black, so "
+                "that its values are those that were meant."
+            )
         if image.mode not in ("1", "L", "P", "I", "I;16"):
             raise DataError(
                 f"mask {relative!r} has mode {image.mode}; expected one channel of whole numbers (grey or palette)."
@@ -195,6 +210,8 @@ def _check_size(image: Image.Image, path: str) -> None:
 
 
 def _choose_frame(image: Image.Image, ref: ImageRef) -> None:
+    if ref.frame is None and image.format == "MPO":  # a photograph, and small or stereo copies of it
+        return
     if ref.frame is None:
         try:
             image.seek(1)
@@ -221,9 +238,10 @@ def _check_depth(image: Image.Image, ref: ImageRef) -> None:
 
 def _upright(image: Image.Image, ref: ImageRef) -> Image.Image:
     """Decodes, converts, and turns once as EXIF says; no copy where there is nothing to do, and no metadata."""
+    white_is_zero = _white_is_zero(image)  # of the file: `load` closes it
     image.load()
     turn = _TURNS.get(image.getexif().get(ORIENTATION, 1))
-    rgb = _to_rgb(image, ref)
+    rgb = _to_rgb(image, ref, white_is_zero)
     if turn is not None:
         rgb = rgb.transpose(turn)
     bare = rgb if type(rgb) is Image.Image else rgb._new(rgb.im)  # no copy of the pixels, nothing of the file
@@ -231,9 +249,9 @@ def _upright(image: Image.Image, ref: ImageRef) -> Image.Image:
     return bare
 
 
-def _to_rgb(image: Image.Image, ref: ImageRef) -> Image.Image:
+def _to_rgb(image: Image.Image, ref: ImageRef, white_is_zero: bool) -> Image.Image:
     if _is_deep(image):
-        return _windowed(image, ref)
+        return _windowed(image, ref, white_is_zero)
     if image.has_transparency_data:
         upper = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), upper).convert("RGB")
@@ -244,7 +262,12 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode in _DEEP_MODES or image.mode.startswith("I;")
 
 
-def _windowed(image: Image.Image, ref: ImageRef) -> Image.Image:
+def _white_is_zero(image: Image.Image) -> bool:
+    """Whether a TIFF counts down from white: Pillow turns 8 bits over, but leaves deeper values as they are."""
+    return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
+
+
+def _windowed(image: Image.Image, ref: ImageRef, white_is_zero: bool) -> Image.Image:
     values = np.asarray(image, dtype=np.float64)
     finite = values[np.isfinite(values)]
     if finite.size < values.size:
@@ -254,9 +277,30 @@ def _windowed(image: Image.Image, ref: ImageRef) -> Image.Image:
             f"image {ref.path!r} has raw values from {finite.min():g} to {finite.max():g} (mode {image.mode}), more "
             "than 8 bits hold. Say which range is black to white: data.options.window=[LOW,HIGH]."
         )
-    low, high = ref.window
-    scaled = np.clip((values - low) / (high - low), 0.0, 1.0) * 255.0
-    return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
+    shares = to_shares(values, ref.window, f"image {ref.path!r}")
+    grey = np.rint((1.0 - shares if white_is_zero else shares) * 255.0).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def to_shares(values: NDArray[np.float64], window: tuple[float, float], what: str) -> NDArray[np.float64]:
+    """Raw values as shares 0..1 of a window, of the same shape.
+
+    Args:
+        values: finite raw values of any shape.
+        window: (low, high) raw values; a falling one inverts.
+        what: names the picture in the error.
+
+    Raises:
+        DataError: values that differ all lie beyond the bright end, so that nothing is left to see.
+    """
+    low, high = window
+    shares = np.clip((values - low) / (high - low), 0.0, 1.0)
+    if shares.size and shares.min() == 1.0 and values.min() < values.max():
+        raise DataError(
+            f"{what} turns out all white: its values are {values.min():g} to {values.max():g}, and "
+            f"{high:g} is shown as white. Say another range: data.options.window=[LOW,HIGH]."
+        )
+    return np.asarray(shares)
 
 
 def digest(images: Sequence[Image.Image]) -> str:

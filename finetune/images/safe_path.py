@@ -10,6 +10,10 @@ from finetune.errors import DataError
 
 _URL = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|(?:data|file|javascript):)", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")  # Windows knows both kinds of slash, and drives
+MAX_PATH = 4096
+"""Longest path in characters, as systems have it; what is longer is a picture in base64."""
+MAX_SHOWN = 300
+"""Longest path in characters that an error repeats."""
 _CLIMBS = re.compile(r"(?:\A|[/\\])\.\.(?:[/\\]|\Z)")
 
 
@@ -25,7 +29,13 @@ def check(root: Path, relative: str, what: str = "image", may_be_empty: bool = F
     Raises:
         DataError: it is a URL, absolute, climbs out (`..` or a link), is missing, empty, or no regular file.
     """
-    shown = repr(relative)
+    shown = repr(relative if len(relative) <= MAX_SHOWN else f"{relative[:40]}... ({len(relative):,} characters)")
+    if relative[:5].lower() == "data:" or len(relative) > MAX_PATH:
+        kind = "is a URL; nothing is fetched, and" if relative[:5].lower() == "data:" else "is longer than any path:"
+        raise DataError(
+            f"{what} path {relative[:20]!r}... {kind} a picture written as text ({len(relative):,} characters) is "
+            "not a path. The adapter `messages` reads such rows: data.adapter=messages."
+        )
     if not relative.strip() or "\0" in relative:
         raise DataError(f"{what} path {shown} is empty or holds a NUL; expected a path relative to {root}.")
     if _URL.match(relative):

@@ -65,6 +65,7 @@ def run(config: Config, run: RunDir) -> list[Path]:
             raise DataError(
                 f"{ingest.source_name(config)} has one label, {labels[0]!r}; at least two are needed to tell apart."
             )
+        unseen = _labels_without_box(config, counts, len(kept), len(bad)) if config.task.kind == "detect" else []
         items = [entry.item for entry in kept]
         conflicts = _conflicts(kept)
         closed = set(labels)
@@ -78,13 +79,36 @@ def run(config: Config, run: RunDir) -> list[Path]:
         summary = _summary(config, counts, bad, items, folds) | {
             "conflicts": conflicts,
             "labels": list(labels),
-            "warnings": _warnings(items, folds, labels, config),
+            "warnings": [*unseen, *_warnings(items, folds, labels, config)],
         }
         summary |= _duplicates(config, items, folds, near, renamed)
         written = _write(config, run, spool, folds, labels, renamed)
     written += [run.write_jsonl(run.quarantine, map(dataclasses.asdict, bad)), run.write_json(run.summary, summary)]
     _print_table(summary)
     return written
+
+
+def _labels_without_box(config: Config, counts: Counter[str], kept: int, bad: int) -> list[str]:
+    """Checks that every label of a detection task has a box; returns warnings where `data.limit` cuts the set.
+
+    Raises:
+        DataError: there is no box at all, or a label of `task.labels` never occurs.
+    """
+    there = sorted(key.removeprefix(ingest.BOX_OF) for key in counts if key.startswith(ingest.BOX_OF))
+    aside = f" {bad} rows were set aside: data/quarantine.jsonl says why." if bad else ""
+    if not there:
+        others = f" {number} boxes have other labels." if (number := counts["labels_left_out"]) else ""
+        raise DataError(
+            f"{ingest.source_name(config)}: none of {kept} images has a box of {', '.join(config.task.labels)}.{others}"
+            f"{aside} The task detect learns from boxes: are the label files where data.options expects them?"
+        )
+    unseen = [label for label in config.task.labels if label not in there]
+    said = [
+        f"the label {label!r} of task.labels names no box (there are {', '.join(there)}).{aside}" for label in unseen
+    ]
+    if said and config.data.limit is None:
+        raise DataError(f"{said[0]} Correct its spelling, or leave it out of task.labels.")
+    return said
 
 
 def _folds(items: Sequence[split.Item], config: Config, empty: set[str], counts: Counter[str]) -> list[split.Fold]:

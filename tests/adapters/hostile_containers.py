@@ -209,7 +209,7 @@ def nifti(root):
     save(root / "a.png", picture(1))
     rows = {
         "ok.nii": "",
-        "four.nii": "expected three",
+        "four.nii": "say which one with data.options.volume",
         "nan.nii": "not finite",
         "text.nii": "cannot be read as NIfTI",
         "text.nii.gz": "cannot be read as NIfTI",

@@ -260,7 +260,13 @@ def test_missing_and_foreign_bytes(tmp_path):
 
 
 @settings(max_examples=60)
-@given(st.lists(st.tuples(*[st.integers(0, 8)] * 2, *[st.integers(1, 2)] * 2, st.sampled_from([3, 9])), max_size=6))
+@given(
+    st.lists(
+        st.tuples(*[st.integers(0, 8)] * 2, *[st.integers(1, 2)] * 2, st.sampled_from([3, 9])),
+        max_size=6,
+        unique=True,
+    )
+)
 def test_boxes_come_back_as_x_y_width_height(found):
     """What leaves as corners is what went in, written back the COCO way: whole numbers lose nothing."""
     labels = {entry["id"]: entry["name"] for entry in CATEGORIES}

@@ -67,11 +67,12 @@ def test_a_set_by_hand(tmp_path):
 @pytest.mark.parametrize(
     ("options", "target", "count"),
     [
-        ({}, "defect", 4),
-        ({"defect": "flaw"}, "flaw", 4),
-        ({"defect": "flaw", "min_area_px": 2}, "flaw", 2),
-        ({"min_area_px": 3}, "defect", 1),
-        ({"min_area_px": 5, "clean": "ok"}, "ok", 0),
+        ({"threshold": 1}, "defect", 4),
+        ({"threshold": 1, "defect": "flaw"}, "flaw", 4),
+        ({"threshold": 1, "defect": "flaw", "min_area_px": 2}, "flaw", 2),
+        ({"threshold": 1, "min_area_px": 3}, "defect", 1),
+        ({"threshold": 1, "min_area_px": 5, "clean": "ok"}, "ok", 0),
+        ({"threshold": 2}, "defect", 3),
         ({"values": NAMES, "min_area_px": 3}, "dent", 1),
         ({"values": {"1": "b", "2": "a", "3": "a"}}, "a, b", 4),
     ],
@@ -84,7 +85,7 @@ def test_targets_and_specks(tmp_path, options, target, count):
 
 def test_regions_of_two_values_that_touch_are_one_only_without_names(tmp_path):
     write(tmp_path, {"a": drawn("........\n.12.....\n" + "........\n" * 4)})
-    assert read(tmp_path)[0].boxes == (Box(1, 1, 3, 2, "defect"),)
+    assert read(tmp_path, threshold=1)[0].boxes == (Box(1, 1, 3, 2, "defect"),)
     assert read(tmp_path, values=NAMES)[0].boxes == (Box(1, 1, 2, 2, "dent"), Box(2, 1, 3, 2, "hole"))
 
 
@@ -112,7 +113,7 @@ def test_suffix_folder_and_ending(tmp_path):
     (place / "007_mask.png").rename(place / "007_mask.x")
     save(place / "007_mask.tif", Image.fromarray(drawn(DRAWN)))
     (place / "007_mask.x").unlink()
-    (example,) = read(tmp_path, masks="ground truth", suffix="_mask", group="parent")
+    (example,) = read(tmp_path, masks="ground truth", suffix="_mask", group="parent", threshold=1)
     assert (example.target, example.group) == ("defect", "images/p1")
 
 

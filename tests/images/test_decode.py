@@ -69,7 +69,7 @@ def test_unsafe_paths_are_refused_before_anything_is_opened(tmp_path, monkeypatc
     with pytest.raises(DataError) as error:
         decode.check(root, relative)
     assert message in str(error.value)
-    assert repr(relative) in str(error.value)
+    assert ("data:image/png;base6" if relative.startswith("data:") else repr(relative)) in str(error.value)
 
 
 @given(st.text("aC./\\:\n \u00e9", max_size=8))
