@@ -10,7 +10,7 @@ from finetune.errors import ConfigError, IntegrityError
 from finetune.pipeline.runner import ENDS, fingerprint, stage_module
 from finetune.rundir import Json, RunDir, canonical_digest, read_json, read_jsonl, sha256_file
 
-SCHEMA = 2
+SCHEMA = 3
 """Of the `comparison.json` whose numbers can be recomputed."""
 
 RECORDED = ("data", "train", "eval", "report", "export")
