@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,8 @@ from finetune.models import weight_files
 from finetune.rundir import Json, RunDir, now, read_json
 
 Status = Literal["pass", "fail", "unknown"]
+RECENT_DAYS = 180
+"""Within which an answer shows that a model can still be had."""
 LOW_DETAIL_PX = 512
 """What OpenAI's `detail: low` leaves of an image (https://platform.openai.com/docs/guides/images-vision)."""
 SCHEMA_PARAMETERS = ("response_format", "response_schema", "json_schema", "output_config", "output_format", "schema")
@@ -142,8 +145,8 @@ def _value(parameters: Any, names: Sequence[str]) -> Any:
 
 def _prompt(baseline: BaselineConfig, pack: Mapping[str, Any]) -> tuple[Status, str]:
     """A prompt tuned for one model only? Ours was trained on its prompt; the baseline's must have been chosen too."""
-    if "choice" in pack:
-        tried = {(row["prompt"], row["shots"]) for row in pack["choice"]}
+    if "prompt_choice" in pack:
+        tried = {(row["prompt"], row["shots"]) for row in pack["prompt_choice"]}
     elif baseline.kind == "recorded":
         return "unknown", "The pack does not say whether the baseline's prompt was chosen on validation."
     else:
@@ -168,7 +171,12 @@ def _snapshot(baseline: BaselineConfig, pack: Mapping[str, Any], on: str) -> tup
     entry = dates.get(short)
     if entry is None:
         checked = _retirements()["checked"]
-        return "unknown", f"{short or 'The model'}{when} is not among the retirements known here (as of {checked})."
+        asked = recorded or ("" if baseline.kind == "recorded" else on)
+        recent = bool(asked) and date.fromisoformat(on) - date.fromisoformat(asked) <= timedelta(days=RECENT_DAYS)
+        told = f"{short or 'The model'}{when} is not among the retirements known here (as of {checked})"
+        if recent:
+            return "pass", f"{told}, and answered within the last {RECENT_DAYS} days."
+        return "unknown", f"{told}, and nothing says that it answered within the last {RECENT_DAYS} days."
     if entry["date"] <= on:
         return "fail", f"{short}{when} was retired on {entry['date']}: nobody can choose it any more."
     return "pass", f"{short}{when} answers until {entry['date']}."

@@ -218,7 +218,6 @@ def _numbers(test: Test, deployed: Rows, case: criteria.Case) -> Json:
         "pairs": found,
         "modes": modes(own, case.deployed, case.generated),
         "guards": verdict.guards,
-        "criteria": [asdict(row) for row in verdict.criteria],
         "verdict": verdict,
     }
 
@@ -234,6 +233,7 @@ def _decision(
         "qualifier": verdict.qualifier,
         "reason": verdict.reason,
         "needed": verdict.needed,
+        "criteria": [row.to_json() for row in verdict.criteria],
         "looks": looks,
         "looks_history": list(history),
         "rules": len({row["rule_sha256"] for row in history} | {canonical_digest(settled)}),

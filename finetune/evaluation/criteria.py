@@ -1,7 +1,7 @@
 """The criteria of the verdict, one by one. Each is passed, failed or left open; what was not asked for says so."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from finetune import stats
 from finetune.config.schema import EvaluateConfig
@@ -54,6 +54,29 @@ class Case:
         return metric if metric in ("accuracy", "balanced_accuracy") else "balanced_accuracy"
 
 
+VERDICTS = ("replace", "replace_with_review", "keep")
+"""Verdicts that settle something; without one of them it is `not_enough_evidence`."""
+
+NEEDED_FOR = {
+    "noninferior": ("replace",),
+    "guard": ("replace",),
+    "floor": ("replace",),
+    "beats_majority": ("replace",),
+    "beats_linear": ("replace",),
+    "both_modes": ("replace",),
+    "failures_as_right": ("replace",),
+    "assay_sensitivity": VERDICTS,
+    "coverage": VERDICTS,
+    "fair_baseline": ("replace", "replace_with_review"),
+    "selective_risk": ("replace_with_review",),
+}
+"""Criterion (a guard by its first word) -> verdicts that it must not stand in the way of: a status other than `pass`
+does, unless the rule did not ask (`not_asked`); `ALWAYS` must have been asked."""
+
+ALWAYS = {"replace": {"noninferior", "assay_sensitivity", "coverage"}, "keep": {"assay_sensitivity", "coverage"}}
+ALWAYS["replace_with_review"] = ALWAYS["keep"] | {"selective_risk"}
+
+
 @dataclass(frozen=True)
 class Criterion:
     """One line of the verdict.
@@ -73,6 +96,22 @@ class Criterion:
     high: float | None = None
     bound: float | None = None
     detail: str = ""
+
+    @property
+    def needed_for(self) -> tuple[str, ...]:
+        """Verdicts that need it."""
+        return NEEDED_FOR["guard" if self.name.startswith("guard ") else self.name]
+
+    def to_json(self) -> Json:
+        """The line of `decision.criteria` in `comparison.json`."""
+        return {**asdict(self), "needed_for": list(self.needed_for)}
+
+
+def allows(verdict: str, rows: Sequence[Criterion]) -> bool:
+    """Whether every criterion that a verdict needs was asked where it must be, and passes."""
+    needed = [row for row in rows if verdict in row.needed_for]
+    passed = {row.name for row in needed if row.status == "pass"}
+    return passed >= ALWAYS[verdict] and all(row.status in ("pass", "not_asked") for row in needed)
 
 
 def alone(case: Case) -> list[Criterion]:

@@ -103,14 +103,13 @@ def _blocked(by_name: dict[str, Criterion]) -> str:
 
 def _taken(judged: Sequence[Criterion], by_name: dict[str, Criterion]) -> str:
     """The first verdict whose conditions hold."""
-    fair = by_name["fair_baseline"].status != "fail"
-    must = [row for row in judged if row.name not in ("selective_risk", "fair_baseline") and row.status != "not_asked"]
-    failed_guard = any(row.status == "fail" for row in judged if row.name.startswith("guard "))
-    if fair and all(row.status == "pass" for row in must):
+    broken = any(row.status == "fail" for row in judged if row.name.startswith("guard "))
+    if criteria.allows("replace", judged):
         return "replace"
-    if fair and by_name["selective_risk"].status == "pass" and not failed_guard:
+    if criteria.allows("replace_with_review", judged) and not broken:
         return "replace_with_review"
-    return "keep" if failed_guard or by_name["noninferior"].status == "fail" else "not_enough_evidence"
+    broken = broken or by_name["noninferior"].status == "fail"
+    return "keep" if broken and criteria.allows("keep", judged) else "not_enough_evidence"
 
 
 def _qualifier(claim: Criterion) -> str | None:

@@ -67,7 +67,8 @@ class Row:
 
 def criteria(facts: Facts) -> list[Criterion]:
     """Every criterion of the rule with what was found and what was required."""
-    return [_criterion(row) for row in facts.comparison.get("criteria") or ()]
+    decision = facts.comparison.get("decision") or {}
+    return [_criterion(row) for row in decision.get("criteria") or facts.comparison.get("criteria") or ()]
 
 
 def _criterion(row: Json) -> Criterion:

@@ -49,6 +49,8 @@ def taken(**changes):
         ({"both_modes": "fail"}, "not_enough_evidence"),
         ({"failures_as_right": "fail"}, "not_enough_evidence"),
         ({"fair_baseline": "fail"}, "not_enough_evidence"),
+        ({"fair_baseline": "inconclusive"}, "not_enough_evidence"),
+        ({"fair_baseline": "inconclusive", "selective_risk": "pass"}, "not_enough_evidence"),
         ({"noninferior": "inconclusive"}, "not_enough_evidence"),
         ({"noninferior": "fail"}, "keep"),
         ({"guard": "inconclusive"}, "not_enough_evidence"),
@@ -72,8 +74,8 @@ def test_replace_needs_every_single_criterion_and_the_second_code_agrees(states)
     rows = [line(name, status) for name, status in states.items()]
     by_name = {row.name: row for row in rows}
     found = "not_enough_evidence" if decision._blocked(by_name) else decision._taken(rows, by_name)
-    must = [status for name, status in states.items() if name not in ("fair_baseline", "selective_risk")]
-    assert (found == "replace") == (set(must) == {"pass"} and states["fair_baseline"] != "fail")
+    must = [status for name, status in states.items() if name != "selective_risk"]
+    assert (found == "replace") == (set(must) == {"pass"})
     assert verdict.settled({name: {"status": status} for name, status in states.items()}) == found
 
 

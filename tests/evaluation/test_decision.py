@@ -14,7 +14,7 @@ SERVICE = every(N, lambda i: i % 20 == 2)  # 30 others
 
 
 def statuses(found):
-    return {row["name"]: row["status"] for row in found["criteria"]}
+    return {row["name"]: row["status"] for row in found["decision"]["criteria"]}
 
 
 def test_replace_when_every_criterion_holds():
@@ -168,7 +168,7 @@ def test_missing_answers_are_left_out_and_counted_and_counted_as_right_for_the_b
     assert (flow["asked"], flow["answered"], flow["api_error"], flow["left_out_of_pairs"]) == (600, 550, 50, 50)
     assert found["models"]["service"]["accuracy"]["value"] == 1  # not wrong: unknown
     assert found["bands"]["service"] == {"low": pytest.approx(550 / 600), "high": 1}
-    right = next(row for row in found["criteria"] if row["name"] == "failures_as_right")
+    right = next(row for row in found["decision"]["criteria"] if row["name"] == "failures_as_right")
     assert (right["status"], right["value"]) == ("pass", 0)
     assert found["decision"]["verdict"] == "replace"
     worse = case(test, answers(test, every(N, lambda i: i % 12 == 1)), answers(test, service), rule(0.02))
@@ -244,7 +244,7 @@ def test_with_review_only_below_the_target_for_certain():
     service = answers(test, SERVICE)
     more = {"validation": {"tuned": tuned[:200]}}
     found = case(test, tuned, service, rule(risk_target=0.05), **more)
-    review = next(row for row in found["criteria"] if row["name"] == "selective_risk")
+    review = next(row for row in found["decision"]["criteria"] if row["name"] == "selective_risk")
     assert (review["status"], review["value"]) == ("pass", 0)
     assert review["high"] == pytest.approx(1 - 0.025 ** (1 / 300))
     assert "50.0 % are answered by the model" in review["detail"]

@@ -51,7 +51,7 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
     tree["decision"] |= _ruled(setting, found["decision"], _digest((example for _, example in test), pixels))
     for name, rows in answers.deployed.items():
         tree["models"][name] |= headline.extras(rows, config.task)
-    found = found | {"criteria": {row["name"]: row for row in found["criteria"]}}
+    found = by_name(found)
     pairs = [*_held(tree, found, run.comparison.name)]
     behind = details.expected(*sides, own_answers.validation, setting)
     pairs += _held(behind, read_json(run.metrics), run.metrics.name)
@@ -59,6 +59,12 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
         wanted = panels.expected(read_jsonl(run.panel_replies), labels)
         pairs += _held(wanted, read_json(run.panels), run.panels.name)
     return checked + len(pairs), [problem for problem in pairs if problem]
+
+
+def by_name(found: dict[str, Any]) -> dict[str, Any]:
+    """`comparison.json` with its criteria by name, and outside the decision."""
+    rest = {name: value for name, value in found["decision"].items() if name != "criteria"}
+    return found | {"decision": rest, "criteria": {row["name"]: row for row in found["decision"]["criteria"]}}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 SHOWN = {
     "schema": "the form of the file",
     "criteria/*/question": "words",
+    "criteria/*/needed_for": "fixed by the rules, whatever the answers",
     "criteria/*/detail": "words; the numbers in them stand beside them or under pairs, guards and flow",
     "decision/reason": "words; the numbers in it are those of the criteria",
     "decision/scope/*": "what the run recorded of itself: recipe, device, versions, digests, the day",

@@ -94,12 +94,11 @@ def settled(judged: Mapping[str, Tree]) -> str:
     if no_verdict or state["assay_sensitivity"] != "pass":
         return "not_enough_evidence"
     broken = any(value == "fail" for name, value in state.items() if name.startswith("guard "))
-    asked = {value for name, value in state.items() if name not in ("fair_baseline", "selective_risk")} - {"not_asked"}
-    if state["fair_baseline"] != "fail":
-        if asked == {"pass"}:
-            return "replace"
-        if state["selective_risk"] == "pass" and not broken:
-            return "replace_with_review"
+    asked = {value for name, value in state.items() if name != "selective_risk"} - {"not_asked"}
+    if asked == {"pass"}:
+        return "replace"
+    if state["fair_baseline"] in ("pass", "not_asked") and state["selective_risk"] == "pass" and not broken:
+        return "replace_with_review"
     return "keep" if broken or state["noninferior"] == "fail" else "not_enough_evidence"
 
 
