@@ -8,6 +8,7 @@ import pytest
 from finetune.baseline import fairness
 from finetune.config.schema import BaselineConfig, Config, ModelConfig
 
+TWO_WAYS = [{"prompt": None, "shots": 0}, {"prompt": "Look", "shots": 0}]
 PACK = {
     "model_requested": "gpt-4o",
     "model_returned": "gpt-4o-2024-05-13",
@@ -72,7 +73,7 @@ def test_pixels_of_a_live_baseline_are_in_the_config():
         (None, "any_llm", {"shots": (0, 4)}, "pass"),
         (PACK, "recorded", {"prompts": ("ignored",)}, "unknown"),
         (
-            PACK | {"prompt_choice": [{"prompt": None, "shots": 0}, {"prompt": "Look", "shots": 0}]},
+            PACK | {"prompt_choice": TWO_WAYS},
             "recorded",
             {},
             "pass",

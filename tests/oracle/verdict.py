@@ -90,7 +90,7 @@ def _needed(
 def settled(judged: Mapping[str, Tree]) -> str:
     """The verdict that the statuses allow."""
     state = {name: row["status"] for name, row in judged.items()}
-    no_verdict = state["noninferior"] == "not_asked" or state["coverage"] == "fail"
+    no_verdict = state["noninferior"] == "not_asked" or state["coverage"] != "pass"
     if no_verdict or state["assay_sensitivity"] != "pass":
         return "not_enough_evidence"
     broken = any(value == "fail" for name, value in state.items() if name.startswith("guard "))

@@ -32,6 +32,10 @@ def with_comparison(facts, **changes):
     return replace(facts, comparison=facts.comparison | changes)
 
 
+def with_criteria(facts, rows):
+    return with_comparison(facts, decision=facts.comparison["decision"] | {"criteria": rows})
+
+
 @pytest.mark.parametrize(
     ("verdict", "qualifier", "badge", "title"),
     [
@@ -83,9 +87,7 @@ def test_criteria_in_points_and_in_percent(facts):
         {"name": "guard sensitivity.pit", "status": "fail", "value": 0.5, "low": 0.4, "high": 0.6, "bound": 0.9},
         {"name": "beats_majority", "status": "not_asked", "value": None, "bound": 0.0},
     ]
-    first, second, third = results.criteria(
-        with_comparison(facts, decision=facts.comparison["decision"] | {"criteria": rows})
-    )
+    first, second, third = results.criteria(with_criteria(facts, rows))
     assert (first.value, first.bound) == ("+1.2 points (\u22122.0 to +4.0)", "\u22125.0 points")
     assert (second.title, second.value, second.bound) == (
         "Guard: sensitivity of pit",
@@ -205,9 +207,7 @@ def test_junit_holds_every_criterion(facts):
         {"name": "floor", "status": "inconclusive", "detail": "too few"},
         {"name": "beats_linear", "status": "not_asked", "detail": "linear was not evaluated"},
     ]
-    suites = ElementTree.fromstring(
-        junit.render(with_comparison(facts, decision=facts.comparison["decision"] | {"criteria": rows}))
-    )
+    suites = ElementTree.fromstring(junit.render(with_criteria(facts, rows)))
     suite = suites[0]
     assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
         "tests": "4",
