@@ -16,8 +16,8 @@ from finetune.models import weight_files
 from finetune.rundir import Json, RunDir, now, read_json
 
 Status = Literal["pass", "fail", "unknown"]
-RECENT_DAYS = 60
-"""A model that answered this recently can still be had: the shortest notice that the large providers promise."""
+RECENT_DAYS = 180
+"""Within which an answer shows that a model can still be had."""
 LOW_DETAIL_PX = 512
 """What OpenAI's `detail: low` leaves of an image (https://platform.openai.com/docs/guides/images-vision)."""
 SCHEMA_PARAMETERS = ("response_format", "response_schema", "json_schema", "output_config", "output_format", "schema")
@@ -178,14 +178,13 @@ def _snapshot(baseline: BaselineConfig, pack: Mapping[str, Any], on: str) -> tup
     when = f", recorded {recorded}" if recorded else ""
     entry = dates.get(short)
     if entry is None:
-        unlisted = f"is not among the retirements known here (as of {_retirements()['checked']})"
-        age = (date.fromisoformat(on) - date.fromisoformat(recorded)).days if recorded else None
-        if short and age is not None and 0 <= age <= RECENT_DAYS:
-            return "pass", f"{short} answered on {recorded}, {age} days before this comparison, and {unlisted}."
-        return "unknown", (
-            f"{short or 'The model'}{when} {unlisted}; an answer of the last {RECENT_DAYS} days would show that it "
-            "can still be had."
-        )
+        checked = _retirements()["checked"]
+        asked = recorded or ("" if baseline.kind == "recorded" else on)
+        age = (date.fromisoformat(on) - date.fromisoformat(asked)).days if asked else -1
+        told = f"{short or 'The model'}{when} is not among the retirements known here (as of {checked})"
+        if 0 <= age <= RECENT_DAYS:
+            return "pass", f"{told}, and answered within the last {RECENT_DAYS} days."
+        return "unknown", f"{told}, and nothing says that it answered within the last {RECENT_DAYS} days."
     if entry["date"] <= on:
         return "fail", f"{short}{when} was retired on {entry['date']}: nobody can choose it any more."
     return "pass", f"{short}{when} answers until {entry['date']}."

@@ -135,6 +135,9 @@ def _numbers(run: RunDir, status: Json) -> tuple[int, str, list[str]]:
     """Every answer, outcome and number of the evaluation, from the texts of the predictions alone."""
     if "evaluate" not in _done(status):
         return 0, "nothing was evaluated", []
+    made_with = str(status.get("versions", {}).get("finetune", ""))
+    if made_with.rpartition(".")[0] != __version__.rpartition(".")[0]:
+        return 0, f"not checked: made with version {made_with}, whose rules are not those of {__version__}", []
     schema = read_json(run.comparison)["schema"]
     if schema != SCHEMA:
         return 0, f"not comparable: comparison.json has schema {schema}, this version writes {SCHEMA}", []

@@ -6,6 +6,7 @@ import re
 import types
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from finetune.config import other_tools
 from finetune.errors import ConfigError
 
 T = TypeVar("T")
@@ -53,15 +54,37 @@ def convert(value: Any, wanted: Any, where: str, problems: list[str]) -> Any:
 
 def unknown_key(where: str, menu: list[str]) -> str:
     """Words the error for a key that does not exist, with the nearest match in `menu` (dotted keys)."""
-    near = _same_section(where, menu) or difflib.get_close_matches(where, menu, n=1, cutoff=0.6)
+    near = _abbreviated(where, menu) or _elsewhere(where, menu) or _same_section(where, menu)
+    near = near or difflib.get_close_matches(where, menu, n=1, cutoff=0.6)
     return f"{where}: there is no such key.{f' Did you mean {near[0]}?' if near else ''}"
 
 
-def _same_section(where: str, menu: list[str]) -> list[str]:
+def _elsewhere(where: str, menu: list[str]) -> list[str]:
+    """What does here what the same name does in another tool; of an adapter's option, where it has that one."""
     section, _, leaf = where.rpartition(".")
-    leaves = {known.rpartition(".")[2]: known for known in menu if known.rpartition(".")[0] == section}
-    initials = {"".join(word[0] for word in name.split("_")): name for name in reversed(leaves)}  # lr -> learning_rate
-    near = [initials[leaf]] if leaf in initials else difflib.get_close_matches(leaf, list(leaves), n=1, cutoff=0.7)
+    if section == "data.options":
+        option = f"{section}.{other_tools.OPTIONS.get(leaf.lower())}"
+        return [option] if option in menu else []
+    hint = other_tools.hint(where)
+    return [hint] if hint else []
+
+
+def _leaves(where: str, menu: list[str]) -> dict[str, str]:
+    section = where.rpartition(".")[0]
+    return {known.rpartition(".")[2]: known for known in menu if known.rpartition(".")[0] == section}
+
+
+def _abbreviated(where: str, menu: list[str]) -> list[str]:
+    """The key of the same section whose initials were typed, as in lr -> learning_rate."""
+    leaves = _leaves(where, menu)
+    initials = {"".join(word[0] for word in name.split("_")): name for name in reversed(leaves)}
+    leaf = where.rpartition(".")[2]
+    return [leaves[initials[leaf]]] if leaf in initials else []
+
+
+def _same_section(where: str, menu: list[str]) -> list[str]:
+    leaves = _leaves(where, menu)
+    near = difflib.get_close_matches(where.rpartition(".")[2], list(leaves), n=1, cutoff=0.7)
     return [leaves[name] for name in near]
 
 
