@@ -10,7 +10,7 @@ from finetune.errors import ConfigError
 from finetune.training.lora import rate
 
 MENU = groups()
-SOME = ("tiny", "smolvlm_256m", "internvl3_1b", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "pixtral_12b", "llama4_scout")
+SOME = ("tiny", "smolvlm_256m", "qwen2_5_vl_7b")
 
 
 def composed(*words):
@@ -45,16 +45,20 @@ def check(recipe, model, method):
 
 
 @pytest.mark.parametrize("model", sorted(MENU["model"]))
-def test_every_recipe_suits_the_size_of_the_model(model):
-    for recipe in sorted(recipes()):
+def test_a_recipe_suits_the_size_of_every_model(model):
+    check("chest_xray", model, "lora")
+
+
+@pytest.mark.parametrize("recipe", sorted(recipes()))
+def test_every_recipe_suits_the_size_of_a_model(recipe):
+    for model in SOME:
         check(recipe, model, "lora")
 
 
 @pytest.mark.parametrize("method", sorted(MENU["method"]))
-@pytest.mark.parametrize("recipe", ["chest_xray", "defects"])
-def test_every_method_suits_the_size_of_the_model(recipe, method):
+def test_every_method_suits_the_size_of_a_model(method):
     for model in SOME:
-        check(recipe, model, method)
+        check("defects", model, method)
 
 
 @pytest.mark.slow
