@@ -9,10 +9,11 @@ $(STAMP): pyproject.toml tests/install.sh
 	VENV=$(VENV) tests/install.sh
 	touch $@
 
-check: $(STAMP)  ## format, lint (with docstring rules) and types
+check: $(STAMP)  ## format, lint (with docstring rules), types, and imports that go downwards
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy --strict finetune data_adapters
+	$(VENV)/bin/lint-imports --no-cache
 
 format: $(STAMP)
 	$(PYTHON) -m ruff format .

@@ -135,7 +135,7 @@ ROWS = (
         "finetune/scoring/box_text.py",
         "Placed(b.label, (b.x1 * SCALE / width, b.y1 * SCALE / height, b.x2 * SCALE / width, b.y2 * SCALE / height))",
         "Placed(b.label, (b.x1, b.y1, b.x2, b.y2))",
-        "tests/scoring/test_box_text.py::test_pixels_become_thousandths",
+        "tests/scoring/test_box_text.py::test_pixels_become_thousandths_without_rounding",
     ),
     Row(
         19,

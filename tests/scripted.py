@@ -8,6 +8,7 @@ from finetune.evaluation.pairing import Test
 from finetune.example import Example, ImageRef, Message, Prediction
 
 LABELS = ("bad", "good")
+FAIR = ({"check": "prompt", "status": "pass", "detail": "the best of 3 ways on validation"},)
 OUTCOMES = {"u": "unparsed", "r": "refused", "f": "filtered", "e": "api_error", "t": "truncated"}
 
 
@@ -84,6 +85,7 @@ def case(test, tuned, service, evaluate=None, generated=None, **more):
         "service": service,
     }
     other = {"tuned": tuned if generated is None else generated}
+    more.setdefault("fairness", FAIR)
     return comparison.compare(test, deployed, other, evaluate or rule(), baseline="service", **more)
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,8 @@ from finetune.models import weight_files
 from finetune.rundir import Json, RunDir, now, read_json
 
 Status = Literal["pass", "fail", "unknown"]
+RECENT_DAYS = 180
+"""Within which an answer shows that a model can still be had."""
 LOW_DETAIL_PX = 512
 """What OpenAI's `detail: low` leaves of an image (https://platform.openai.com/docs/guides/images-vision)."""
 SCHEMA_PARAMETERS = ("response_format", "response_schema", "json_schema", "output_config", "output_format", "schema")
@@ -27,7 +30,9 @@ def check(
     *,
     seen_px: int | None = None,
     unanswered: int | None = None,
+    texts: Sequence[str] | None = None,
     closed: bool = True,
+    labels: Sequence[str] = (),
     on: str | None = None,
 ) -> list[Json]:
     """The rows `{check, status, detail}` of comparison.json `fairness`; empty where there is no baseline.
@@ -37,7 +42,9 @@ def check(
         pack: what `pack.json` of a recorded baseline says, or what a live one wrote in that form; None = not known.
         seen_px: longest side of the pictures that the tuned model saw (`side_px`), where that is known.
         unanswered: replies of the baseline in which the parser found no answer, where that is known.
+        texts: replies of the baseline, where they are known: whether they have the form of a schema is looked at.
         closed: whether questions have closed answers.
+        labels: those answers.
         on: the day of the comparison, `YYYY-MM-DD`; today by default.
     """
     if config.baseline.kind == "none":
@@ -47,7 +54,9 @@ def check(
         "pixels": _pixels(config.baseline, told, seen_px),
         "prompt": _prompt(config.baseline, told),
         "snapshot": _snapshot(config.baseline, told, on or now()[:10]),
-        "schema": _schema(config, told, unanswered, closed),
+        "schema": _schema(config, told, unanswered, [_formed(text, labels) for text in texts or ()])
+        if closed
+        else _NO_SCHEMA,
     }
     if told.get("synthetic") is True:
         rows["made up"] = ("fail", "The answers were made up for tests; no model was asked.")
@@ -71,7 +80,9 @@ def of_run(config: Config, run: RunDir, answers: Sequence[Prediction], root: Pat
         read_json(path) if path.is_file() else None,
         seen_px=side_px(config.model, largest),
         unanswered=sum(row.outcome == "unparsed" for row in answers),
+        texts=[row.text for row in answers if row.outcome in ("correct", "wrong", "unparsed")],
         closed=bool(example_files.labels(run)),
+        labels=example_files.labels(run),
     )
 
 
@@ -142,8 +153,8 @@ def _value(parameters: Any, names: Sequence[str]) -> Any:
 
 def _prompt(baseline: BaselineConfig, pack: Mapping[str, Any]) -> tuple[Status, str]:
     """A prompt tuned for one model only? Ours was trained on its prompt; the baseline's must have been chosen too."""
-    if "choice" in pack:
-        tried = {(row["prompt"], row["shots"]) for row in pack["choice"]}
+    if "prompt_choice" in pack:
+        tried = {(row["prompt"], row["shots"]) for row in pack["prompt_choice"]}
     elif baseline.kind == "recorded":
         return "unknown", "The pack does not say whether the baseline's prompt was chosen on validation."
     else:
@@ -168,25 +179,45 @@ def _snapshot(baseline: BaselineConfig, pack: Mapping[str, Any], on: str) -> tup
     entry = dates.get(short)
     if entry is None:
         checked = _retirements()["checked"]
-        return "unknown", f"{short or 'The model'}{when} is not among the retirements known here (as of {checked})."
+        asked = recorded or ("" if baseline.kind == "recorded" else on)
+        age = (date.fromisoformat(on) - date.fromisoformat(asked)).days if asked else -1
+        told = f"{short or 'The model'}{when} is not among the retirements known here (as of {checked})"
+        if 0 <= age <= RECENT_DAYS:
+            return "pass", f"{told}, and answered within the last {RECENT_DAYS} days."
+        return "unknown", f"{told}, and nothing says that it answered within the last {RECENT_DAYS} days."
     if entry["date"] <= on:
         return "fail", f"{short}{when} was retired on {entry['date']}: nobody can choose it any more."
     return "pass", f"{short}{when} answers until {entry['date']}."
 
 
-def _schema(config: Config, pack: Mapping[str, Any], unanswered: int | None, closed: bool) -> tuple[Status, str]:
-    """Closed answers asked for without the API's enum schema, so that the baseline loses on format?"""
-    if not closed:
-        return "pass", "Answers are open, so there is no enum schema to use."
+_NO_SCHEMA: tuple[Status, str] = ("pass", "Answers are open, so there is no enum schema to use.")
+
+
+def _schema(
+    config: Config, pack: Mapping[str, Any], unanswered: int | None, formed: Sequence[bool]
+) -> tuple[Status, str]:
+    """Closed answers asked for without the API's enum schema, so that the baseline loses on format?
+
+    A gateway may take the parameter and ignore it: "accepted" counts where the replies have the schema's form.
+    """
     parameters = pack.get("parameters", config.baseline.parameters)
     given = [name for name in SCHEMA_PARAMETERS if isinstance(parameters, dict) and name in parameters]
     states = [
         str(parameters[n].get("status", "accepted")) if isinstance(parameters[n], dict) else "accepted" for n in given
     ]
-    if "accepted" in states:
+    loose = formed.count(False)
+    if "accepted" in states and not loose:
         return "pass", "The baseline answered under an enum schema of the labels."
     if unanswered == 0:
-        return "pass", "No enum schema was used, and every reply of the baseline named one answer all the same."
+        return "pass", (
+            f"{'The enum schema was not honoured' if 'accepted' in states else 'No enum schema was used'}, and every "
+            "reply of the baseline named one answer all the same."
+        )
+    if "accepted" in states:
+        return "fail", (
+            f"An enum schema was sent and not honoured: {loose} of {len(formed)} replies do not have its form, and "
+            f"{'some' if unanswered is None else unanswered} of them named no single answer."
+        )
     if states:
         return (
             "pass",
@@ -196,6 +227,16 @@ def _schema(config: Config, pack: Mapping[str, Any], unanswered: int | None, clo
         return "unknown", "The pack does not say whether an enum schema was used."
     lost = "" if unanswered is None else f", and {unanswered} replies named no single answer"
     return "fail", f"No enum schema of the labels was used{lost}."
+
+
+def _formed(text: str, labels: Sequence[str]) -> bool:
+    """Whether a reply is what a schema of the labels lets through: a label alone, or JSON that is no number."""
+    if text.strip() in labels:
+        return True
+    try:
+        return isinstance(json.loads(text), dict | list | str)
+    except ValueError:
+        return False
 
 
 @cache

@@ -10,7 +10,7 @@ from finetune.errors import ConfigError, IntegrityError
 from finetune.pipeline.runner import ENDS, fingerprint, stage_module
 from finetune.rundir import Json, RunDir, canonical_digest, read_json, read_jsonl, sha256_file
 
-SCHEMA = 2
+SCHEMA = 3
 """Of the `comparison.json` whose numbers can be recomputed."""
 
 RECORDED = ("data", "train", "eval", "report", "export")
@@ -135,6 +135,9 @@ def _numbers(run: RunDir, status: Json) -> tuple[int, str, list[str]]:
     """Every answer, outcome and number of the evaluation, from the texts of the predictions alone."""
     if "evaluate" not in _done(status):
         return 0, "nothing was evaluated", []
+    made_with = str(status.get("versions", {}).get("finetune", ""))
+    if made_with.rpartition(".")[0] != __version__.rpartition(".")[0]:
+        return 0, f"not checked: made with version {made_with}, whose rules are not those of {__version__}", []
     schema = read_json(run.comparison)["schema"]
     if schema != SCHEMA:
         return 0, f"not comparable: comparison.json has schema {schema}, this version writes {SCHEMA}", []

@@ -15,7 +15,7 @@ from finetune.rundir import Json, canonical_digest
 
 __all__ = ["SCHEMA", "Test", "check_pairing", "compare", "metrics", "outcomes", "pair", "pairs"]
 
-SCHEMA = 2
+SCHEMA = 3
 LAST = ("linear", "base", "majority")
 """Pairs are formed in the order tuned, the others as given, then these: the first of two should be the better."""
 
@@ -218,7 +218,6 @@ def _numbers(test: Test, deployed: Rows, case: criteria.Case) -> Json:
         "pairs": found,
         "modes": modes(own, case.deployed, case.generated),
         "guards": verdict.guards,
-        "criteria": [asdict(row) for row in verdict.criteria],
         "verdict": verdict,
     }
 
@@ -233,6 +232,7 @@ def _decision(
         "verdict": verdict.verdict,
         "qualifier": verdict.qualifier,
         "reason": verdict.reason,
+        "criteria": [asdict(row) for row in verdict.criteria],
         "needed": verdict.needed,
         "looks": looks,
         "looks_history": list(history),

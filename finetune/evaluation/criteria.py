@@ -1,6 +1,6 @@
 """The criteria of the verdict, one by one. Each is passed, failed or left open; what was not asked for says so."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from finetune import stats
@@ -10,6 +10,31 @@ from finetune.evaluation.guards import Status
 from finetune.evaluation.pairing import ANSWERED, Sides, Test, sides
 from finetune.example import Prediction
 from finetune.rundir import Json
+
+REPLACE, REVIEW, KEEP = VERDICTS = ("replace", "replace_with_review", "keep")
+"""Verdicts that need something, in the order in which they are tried; without any it is `not_enough_evidence`."""
+OPTIONAL = ("floor", "beats_linear", "both_modes")
+"""Needed where they are asked: a floor where one is declared, two answering modes where there are two."""
+NEEDED_FOR = {
+    "baseline_compared": VERDICTS,
+    "margin": VERDICTS,
+    "coverage": VERDICTS,
+    "assay_sensitivity": VERDICTS,
+    "fair_baseline": (REPLACE, REVIEW),
+    "guard": (REPLACE, REVIEW),
+    "selective_risk": (REVIEW,),
+    "certainly_worse": (KEEP,),
+}
+"""Criterion (a guard by its first word) -> verdicts that need it; every other one is needed for `replace`."""
+NEVER_ABSENT = {
+    REPLACE: {
+        *("margin", "coverage", "assay_sensitivity", "fair_baseline"),
+        *("noninferior", "beats_majority", "failures_as_right"),
+    },
+    REVIEW: {"margin", "coverage", "assay_sensitivity", "fair_baseline", "selective_risk"},
+    KEEP: {"margin", "coverage", "assay_sensitivity", "certainly_worse"},
+}
+"""Verdict -> criteria without which a table does not allow it, whatever the others say."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +88,7 @@ class Criterion:
         value: the estimate, with `low` and `high` its 95 % interval, where there is one.
         bound: what the interval is held against.
         detail: what was found, in words.
+        needed_for: verdicts that are not given unless this one is `pass`.
     """
 
     name: str
@@ -73,13 +99,44 @@ class Criterion:
     high: float | None = None
     bound: float | None = None
     detail: str = ""
+    needed_for: tuple[str, ...] = ()
+
+
+def assigned(rows: Iterable[Criterion]) -> list[Criterion]:
+    """The same rows, each with the verdicts that need it."""
+    return [replace(row, needed_for=_needed_for(row)) for row in rows]
+
+
+def _needed_for(row: Criterion) -> tuple[str, ...]:
+    if row.name in OPTIONAL and row.status == "not_asked":
+        return ()
+    return NEEDED_FOR.get(row.name.partition(" ")[0], (REPLACE,))
+
+
+def verdict(rows: Sequence[Criterion]) -> str:
+    """The first verdict whose needed criteria are all there and all `pass`; else `not_enough_evidence`."""
+    for name in VERDICTS:
+        needed = [row for row in rows if name in row.needed_for]
+        there = NEVER_ABSENT[name] <= {row.name for row in needed}
+        if there and all(row.status == "pass" for row in needed):
+            return name
+    return "not_enough_evidence"
 
 
 def alone(case: Case) -> list[Criterion]:
     """What can be asked of the candidate without a model to be replaced."""
     if case.candidate not in case.deployed:
-        return []
-    return [floor(case, case.tuned), beats(case, "majority", required=True), beats(case, "linear", required=False)]
+        return [_compared(case)]
+    rivals = [beats(case, "majority", required=True), beats(case, "linear", required=False)]
+    return [floor(case, case.tuned), *rivals, _compared(case)]
+
+
+def _compared(case: Case) -> Criterion:
+    """Open, so that it stands in the way of every verdict."""
+    question = "Were the candidate and the model to be replaced both evaluated?"
+    lacking = [who for who in (case.candidate, case.baseline) if who is not None and who not in case.deployed]
+    detail = f"{' and '.join(lacking)} not evaluated" if lacking else "no model to be replaced was named"
+    return Criterion("baseline_compared", question, "inconclusive", detail=detail)
 
 
 def all_of(case: Case) -> list[Criterion]:
@@ -87,6 +144,7 @@ def all_of(case: Case) -> list[Criterion]:
     assert case.replaced is not None
     return [
         noninferior(case),
+        margin_declared(case),
         floor(case, case.tuned),
         beats(case, "majority", required=True),
         beats(case, "linear", required=False),
@@ -116,6 +174,23 @@ def against(case: Case, laid: Sides, margin: float | None) -> Criterion:
         told += f"; {claim.reason}"
     low, high = min(found.low, claim.lower), max(found.high, claim.upper)
     return Criterion("", "", status, found.difference, low, high, -margin, told)
+
+
+def margin_declared(case: Case) -> Criterion:
+    """The largest acceptable loss is part of the rule; without it there is nothing to judge by."""
+    margin = case.evaluate.decision.margin
+    detail = "no margin was declared (evaluate.decision.margin)" if margin is None else f"{100 * margin:g} points"
+    question = "Was the largest acceptable loss fixed before the evaluation?"
+    return Criterion("margin", question, "not_asked" if margin is None else "pass", detail=detail)
+
+
+def certainly_worse(rows: Sequence[Criterion]) -> Criterion:
+    """Whether the rule is broken for certain: worse by more than the margin, or a guard below its floor."""
+    decisive = [row for row in rows if row.name == "noninferior" or row.name.startswith("guard ")]
+    broken = [row.name for row in decisive if row.status == "fail"]
+    status: Status = "fail" if all(row.status == "pass" for row in decisive) else "inconclusive"
+    question = "Is it certain that the candidate is worse by more than the margin, or misses a guard?"
+    return Criterion("certainly_worse", question, "pass" if broken else status, detail=", ".join(broken))
 
 
 def noninferior(case: Case) -> Criterion:
@@ -222,7 +297,7 @@ def fair_baseline(case: Case) -> Criterion:
     question = "Was the baseline given a fair chance?"
     states = [str(row["status"]) for row in case.fairness]
     if not states:
-        return Criterion("fair_baseline", question, "not_asked", detail="not checked")
+        return Criterion("fair_baseline", question, "inconclusive", detail="not checked")
     told = "; ".join(
         f"{row['check']}: {str(row['detail']).removesuffix('.')}" for row in case.fairness if row["status"] != "pass"
     )

@@ -35,26 +35,25 @@ class Verdict:
 
 
 def decide(case: Case) -> Verdict:
-    """Judges every criterion, then takes the first verdict that all it needs allow.
+    """Judges every criterion, then takes the first verdict whose needed criteria all pass.
 
-    `replace` needs every criterion; with the upper bound under 0 it is `measurably_worse`, with the lower bound above 0
-    (asked only after all else has passed: fixed sequence) `superior`. `replace_with_review` needs the selective-risk
-    criterion. `keep` needs the upper bound under minus the margin, or that of a guard under its floor. A baseline near
-    chance, answers below the coverage floor, or no margin: no verdict.
+    The table of criteria alone decides (`criteria.verdict`); an open criterion never counts as passed. `replace` with
+    the upper bound under 0 is `measurably_worse`, with the lower bound above 0 (asked only after all else has passed:
+    fixed sequence) `superior`. A baseline near chance, answers below the coverage floor, or no margin: no verdict.
     """
     held = _guards(case)
     if case.replaced is None:
-        told = [*_guard_criteria(held), *criteria.alone(case)]
-        return Verdict("not_enough_evidence", None, _no_baseline(case), None, told, held)
+        judged = criteria.assigned([*_guard_criteria(held), *criteria.alone(case)])
+        return Verdict(criteria.verdict(judged), None, _no_baseline(case), None, judged, held)
     judged = criteria.all_of(case)
     judged[1:1] = _guard_criteria(held)
-    judged.append(criteria.selective_risk(case))
+    judged = criteria.assigned([*judged, criteria.selective_risk(case), criteria.certainly_worse(judged)])
     by_name = {row.name: row for row in judged}
     needed = _needed(case, by_name["noninferior"], held)
+    verdict = criteria.verdict(judged)
     blocked = _blocked(by_name)
     if blocked:
-        return Verdict("not_enough_evidence", None, blocked, needed, judged, held)
-    verdict = _taken(judged, by_name)
+        return Verdict(verdict, None, blocked, needed, judged, held)
     qualifier = _qualifier(by_name["noninferior"]) if verdict == "replace" else None
     settled = verdict in ("replace", "keep")
     return Verdict(verdict, qualifier, _reason(case, verdict, judged), None if settled else needed, judged, held)
@@ -88,29 +87,17 @@ def _guard_criteria(held: Sequence[Json]) -> list[Criterion]:
 
 def _blocked(by_name: dict[str, Criterion]) -> str:
     """Why there is no verdict either way, or an empty text."""
-    if by_name["noninferior"].status == "not_asked":
+    if by_name["margin"].status != "pass":
         return (
             "No margin was declared before the evaluation, so there is no rule by which one model could replace "
             "another. Set evaluate.decision.margin to the largest acceptable loss."
         )
-    if by_name["coverage"].status == "fail":
+    if by_name["coverage"].status != "pass":
         return f"Too few questions were answered for a verdict: {by_name['coverage'].detail}."
     assay = by_name["assay_sensitivity"]
     if assay.status != "pass":
         return f"It is not proven that the baseline beats chance, so to match it proves nothing ({assay.detail})."
     return ""
-
-
-def _taken(judged: Sequence[Criterion], by_name: dict[str, Criterion]) -> str:
-    """The first verdict whose conditions hold."""
-    fair = by_name["fair_baseline"].status != "fail"
-    must = [row for row in judged if row.name not in ("selective_risk", "fair_baseline") and row.status != "not_asked"]
-    failed_guard = any(row.status == "fail" for row in judged if row.name.startswith("guard "))
-    if fair and all(row.status == "pass" for row in must):
-        return "replace"
-    if fair and by_name["selective_risk"].status == "pass" and not failed_guard:
-        return "replace_with_review"
-    return "keep" if failed_guard or by_name["noninferior"].status == "fail" else "not_enough_evidence"
 
 
 def _qualifier(claim: Criterion) -> str | None:
@@ -131,7 +118,7 @@ def _reason(case: Case, verdict: str, judged: Sequence[Criterion]) -> str:
     open_ = "; ".join(
         f"{row.name}: {(row.detail or row.status).removesuffix('.')}"
         for row in judged
-        if row.status in ("inconclusive", "fail")
+        if criteria.REPLACE in row.needed_for and row.status != "pass"
     )
     if verdict == "replace":
         return f"Every criterion of the rule is met: {measured}."

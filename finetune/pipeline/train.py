@@ -51,11 +51,6 @@ def run(config: Config, run: RunDir) -> list[Path]:
         from finetune.training import launcher
 
         return launcher.train(config, run)
-    return run_here(config, run)
+    from finetune.training.fit import train_parts
 
-
-def run_here(config: Config, run: RunDir) -> list[Path]:
-    """Trains every part in this process, alone or as one rank of several; see `run`."""
-    from finetune.training.fit import train_part
-
-    return [path for part in run.parts(config.data.folds) for path in train_part(config, run, part)]
+    return train_parts(config, run)

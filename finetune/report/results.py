@@ -26,7 +26,12 @@ CRITERIA = {
     "coverage": "Enough items answered",
     "fair_baseline": "The rival had a fair chance",
     "selective_risk": "Safe where it is sure",
+    "margin": "The acceptable loss was fixed beforehand",
+    "baseline_compared": "The one to be replaced was evaluated",
+    "certainly_worse": "The rule is broken for certain",
 }
+VERDICTS = {"replace": "replace", "replace_with_review": "replace with review", "keep": "keep"}
+"""Verdict -> what it is called in the column of what needs a criterion."""
 DIFFERENCES = ("noninferior", "beats_", "both_modes", "failures_as_right", "assay_sensitivity")
 """Beginnings of the names of criteria whose values are differences in points."""
 CONFUSED = 3
@@ -46,6 +51,17 @@ class Criterion:
     value: str
     bound: str
     detail: str
+    needed_for: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> str:
+        """The verdicts that need it, in words."""
+        return ", ".join(VERDICTS[name] for name in self.needed_for)
+
+    @property
+    def open(self) -> bool:
+        """Whether it stands in the way of a replacement."""
+        return self.status != "pass" and "replace" in self.needed_for
 
 
 @dataclass(frozen=True)
@@ -66,8 +82,12 @@ class Row:
 
 
 def criteria(facts: Facts) -> list[Criterion]:
-    """Every criterion of the rule with what was found and what was required."""
-    return [_criterion(row) for row in facts.comparison.get("criteria") or ()]
+    """Every criterion with what was found, what was required and for which verdict.
+
+    What only `keep` needs is left out where it does not hold: to fail it is good news.
+    """
+    rows = [_criterion(row) for row in facts.comparison["decision"].get("criteria") or ()]
+    return [row for row in rows if row.needed_for != ("keep",) or row.status == "pass"]
 
 
 def _criterion(row: Json) -> Criterion:
@@ -90,7 +110,8 @@ def _criterion(row: Json) -> Criterion:
     )
     question, detail = str(row.get("question") or ""), str(row.get("detail") or "")
     bound = "above 0" if difference and row.get("bound") == 0 else said(row.get("bound"))
-    return Criterion(name, title, question, row["status"], value, bound, detail)
+    needed_for = tuple(row.get("needed_for") or ())
+    return Criterion(name, title, question, row["status"], value, bound, detail, needed_for)
 
 
 def guards(facts: Facts) -> list[Json]:

@@ -62,7 +62,7 @@ class Front:
         tone: good | bad | open, for the colour; the words carry the meaning.
         reason: what was found, without the list of what is open.
         whole_reason: the same with every detail, as the evaluation wrote it.
-        open: (criterion, status) of all that did not pass.
+        open: (criterion, status) of all that a replacement needs and that did not pass.
         figures: candidate, the one it is measured against, and their difference.
         rule: (what, value), fixed before inference.
         rules: how many different rules were tried on this test.
@@ -101,9 +101,7 @@ def front(facts: Facts) -> Front:
         title=title(facts),
         reason=_cut(found["reason"]),
         whole_reason=found["reason"],
-        open=tuple(
-            (row.title, row.status) for row in results.criteria(facts) if row.status in ("fail", "inconclusive")
-        ),
+        open=tuple((row.title, row.status) for row in results.criteria(facts) if row.open),
         lines=tuple(sentences(facts)),
         figures=tuple(figures(facts)),
         rule=tuple(rule(facts)),

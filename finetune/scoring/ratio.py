@@ -44,7 +44,7 @@ def ratio(
     if high - low < 1e-12:
         doubt = wilson(round(value / top * count), count)
         low, high = min(value, doubt.low * top), max(value, doubt.high * top)
-    return Score(value, float(low), float(high))
+    return Score(value, min(value, float(low)), max(value, float(high)))  # resamples may all lie to one side
 
 
 def mean(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> Score:

@@ -96,9 +96,10 @@ def bootstrap(
 ) -> list[Score]:
     """Metrics of the confusion table with the percentile interval of 10,000 resamples of whole groups.
 
-    For display, not for decisions. A class that has no item in a resample is left out of that resample's mean. A class
-    without a single miss would stay perfect in every resample: for the lower bound its recall is Wilson's lower bound,
-    with its groups as n.
+    For display, not for decisions. A class that has no item in a resample is left out of that resample's mean, which
+    shifts the resamples where many classes are rare: their percentiles are drawn out to hold the estimate, so that it
+    never lies outside its own interval. A class without a single miss would stay perfect in every resample: for the
+    lower bound its recall is Wilson's lower bound, with its groups as n.
     """
     place = {label: i for i, label in enumerate(labels)}
     names, index = np.unique(np.asarray(groups), return_inverse=True)
@@ -118,10 +119,12 @@ def bootstrap(
         ]
         return float(np.percentile(np.concatenate(parts), percent))
 
-    return [
-        Score(float(metric(tables.sum(0))), bound(metric, doubted, 2.5), bound(metric, kinds, 97.5))
-        for metric in metrics
-    ]
+    found = []
+    for metric in metrics:
+        value = float(metric(tables.sum(0)))
+        low, high = bound(metric, doubted, 2.5), bound(metric, kinds, 97.5)
+        found.append(Score(value, min(low, value), max(high, value)))
+    return found
 
 
 def _doubted(kinds: Array, tables: Array) -> Array:

@@ -51,7 +51,8 @@ def aurc(
 
     drawn = np.concatenate([area(part) for part in group_draws(names, seed)])
     low, high = np.percentile(drawn, (2.5, 97.5))
-    return Score(float(area(np.ones(len(wrong)))), float(low), float(high))
+    value = float(area(np.ones(len(wrong))))
+    return Score(value, min(value, float(low)), max(value, float(high)))  # resamples may all lie to one side
 
 
 def choose_threshold(

@@ -37,6 +37,11 @@ SHOWN = 4
 """Examples whose supervised text is printed before step 1."""
 
 
+def train_parts(config: Config, run: RunDir) -> list[Path]:
+    """Trains every part in this process, alone or as one rank of several; raises what `train_part` does."""
+    return [path for part in run.parts(config.data.folds) for path in train_part(config, run, part)]
+
+
 def train_part(config: Config, run: RunDir, part: Part) -> list[Path]:
     """Trains on one split of the data and returns the files that it leaves.
 

@@ -45,9 +45,9 @@ def main(arguments: list[str]) -> int:
 def _train(config: Config, run: RunDir) -> list[Path]:
     from torch import distributed
 
-    from finetune.pipeline import train
+    from finetune.training.fit import train_parts
 
-    files = train.run_here(config, run)
+    files = train_parts(config, run)
     if distributed.is_initialized():
         distributed.destroy_process_group()
     return files

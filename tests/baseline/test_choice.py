@@ -6,7 +6,7 @@ import pytest
 from baseline import server, small_run
 from baseline.small_run import ask, configured, outcomes
 
-from finetune.baseline import prompts
+from finetune.baseline import fairness, pack, prompts
 from finetune.baseline.prompts import Setup
 from finetune.errors import ConfigError
 from finetune.example import Example, ImageRef, Message
@@ -43,6 +43,21 @@ def test_the_best_on_validation_is_used(run, provider):
     assert last[1] == {"role": "assistant", "content": "ALPHA"}
     ask(config, run)
     assert len(provider.arrived) == 22
+
+
+@pytest.mark.parametrize(("shots", "status"), [((0, 1), "pass"), ((), "fail"), ((1,), "fail")])
+def test_a_pack_and_the_run_that_recorded_it_say_the_same_of_the_prompt(run, provider, tmp_path, shots, status):
+    provider.usual = server.says("ALPHA")
+    config = configured(run, provider.url, shots=shots)
+    small_run.permit(run, endpoint=provider.url, fields=["image", "question", "examples"])
+    rows = ask(config, run)
+    about = read_json(run.eval / "rival.baseline.json")
+    folder = pack.write(tmp_path / "pack", about, rows, [()] * len(rows))
+    recorded = replace(config, baseline=replace(config.baseline, kind="recorded", shots=(), path=str(folder)))
+    found = [fairness.check(config, about), fairness.check(recorded, pack.read(folder).about)]
+    prompts_ = [row for rows in found for row in rows if row["check"] == "prompt"]
+    assert [row["status"] for row in prompts_] == [status, status]
+    assert prompts_[0] == prompts_[1]
 
 
 def test_choosing_needs_validation(run, provider):

@@ -17,9 +17,11 @@ PACK = {
 }
 
 
-def rows(pack=PACK, kind="recorded", seen_px=None, unanswered=None, on="2026-06-01", **settings):
+def rows(pack=PACK, kind="recorded", seen_px=None, unanswered=None, on="2026-06-01", texts=None, **settings):
     config = replace(Config(), baseline=BaselineConfig(kind=kind, **settings))
-    found = fairness.check(config, pack, seen_px=seen_px, unanswered=unanswered, on=on)
+    found = fairness.check(
+        config, pack, seen_px=seen_px, unanswered=unanswered, texts=texts, labels=("good", "pit"), on=on
+    )
     assert [row["check"] for row in found] == ["pixels", "prompt", "snapshot", "schema"]
     return {row["check"]: (row["status"], row["detail"]) for row in found}
 
@@ -71,9 +73,14 @@ def test_pixels_of_a_live_baseline_are_in_the_config():
         (None, "any_llm", {"prompts": ("Look closely: {labels}?",)}, "pass"),
         (None, "any_llm", {"shots": (0, 4)}, "pass"),
         (PACK, "recorded", {"prompts": ("ignored",)}, "unknown"),
-        (PACK | {"choice": [{"prompt": None, "shots": 0}, {"prompt": "Look", "shots": 0}]}, "recorded", {}, "pass"),
-        (PACK | {"choice": []}, "recorded", {}, "fail"),
-        (PACK | {"choice": []}, "any_llm", {"shots": (0, 4)}, "fail"),
+        (
+            PACK | {"prompt_choice": [{"prompt": None, "shots": 0}, {"prompt": "Look", "shots": 0}]},
+            "recorded",
+            {},
+            "pass",
+        ),
+        (PACK | {"prompt_choice": []}, "recorded", {}, "fail"),
+        (PACK | {"prompt_choice": []}, "any_llm", {"shots": (0, 4)}, "fail"),
     ],
 )
 def test_prompt(pack, kind, settings, status):
@@ -87,7 +94,9 @@ def test_prompt(pack, kind, settings, status):
         ("gpt-4o-2024-05-13", "2026-10-23", "fail", "recorded 2026-05-01 was retired on 2026-10-23"),
         ("openai/gpt-4-vision-preview", "2026-06-01", "fail", "was retired on 2024-12-06"),
         (["gpt-4o", "chatgpt-4o-latest"], "2026-06-01", "fail", "chatgpt-4o-latest, recorded 2026-05-01 was retired"),
-        ("Qwen/Qwen2.5-VL-72B", "2026-06-01", "unknown", "not among the retirements known here (as of 2026-"),
+        ("Qwen/Qwen2.5-VL-72B", "2026-10-28", "pass", "not among the retirements known here (as of 2026-"),
+        ("Qwen/Qwen2.5-VL-72B", "2026-10-29", "unknown", "nothing says that it answered within the last 180 days"),
+        ("Qwen/Qwen2.5-VL-72B", "2026-04-30", "unknown", "nothing says that it answered within the last 180 days"),
     ],
 )
 def test_snapshot(name, on, status, detail):
@@ -98,7 +107,7 @@ def test_snapshot(name, on, status, detail):
 
 def test_the_snapshot_of_a_live_baseline_is_in_the_config():
     assert rows(None, "any_llm", model="anthropic/claude-3-opus-20240229")["snapshot"][0] == "fail"
-    assert rows(None, "any_llm")["snapshot"][0] == "unknown"
+    assert rows(None, "any_llm")["snapshot"][0] == "pass"  # it answers today
 
 
 @pytest.mark.parametrize(
@@ -114,6 +123,22 @@ def test_the_snapshot_of_a_live_baseline_is_in_the_config():
 )
 def test_schema(parameters, unanswered, status):
     assert rows(PACK | {"parameters": parameters}, unanswered=unanswered)["schema"][0] == status
+
+
+@pytest.mark.parametrize(
+    ("texts", "unanswered", "status", "detail"),
+    [
+        (["good", '{"answer": "pit"}', '"pit"'], 0, "pass", "answered under an enum schema"),
+        (["good", "It is a pit."], 0, "pass", "was not honoured, and every reply of the baseline named one answer"),
+        (["good", "I see nothing."], 1, "fail", "1 of 2 replies do not have its form, and 1 of them named no single"),
+        (["1"], 1, "fail", "1 of 1 replies do not have its form"),
+    ],
+)
+def test_a_schema_counts_as_accepted_where_the_replies_have_its_form(texts, unanswered, status, detail):
+    sent = {"parameters": {"response_format": {"value": {"type": "json_schema"}, "status": "accepted"}}}
+    found = rows(PACK | sent, texts=texts, unanswered=unanswered)["schema"]
+    assert found[0] == status
+    assert detail in found[1]
 
 
 def test_open_answers_have_no_schema():

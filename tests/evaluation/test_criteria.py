@@ -27,54 +27,95 @@ def line(name, status, **more):
 
 SETTLED = dict.fromkeys(("noninferior", "floor", "beats_majority", "both_modes", "failures_as_right"), "pass")
 SETTLED |= {"beats_linear": "not_asked", "assay_sensitivity": "pass", "coverage": "pass", "fair_baseline": "pass"}
-SETTLED |= {"selective_risk": "not_asked", "guard sensitivity.bad": "pass"}
+SETTLED |= {"selective_risk": "not_asked", "guard sensitivity.bad": "pass", "margin": "pass"}
+STATUSES = ("pass", "fail", "inconclusive", "not_asked")
 
 
-def taken(**changes):
-    states = SETTLED | {name.replace("guard", "guard sensitivity.bad"): value for name, value in changes.items()}
+def table(states):
+    """The rows of these statuses, with what follows from them."""
     rows = [line(name, status) for name, status in states.items()]
-    return decision._taken(rows, {row.name: row for row in rows})
+    return criteria.assigned([*rows, criteria.certainly_worse(rows)])
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({}, "replace"),
-        ({"floor": "not_asked", "fair_baseline": "not_asked"}, "replace"),
-        ({"floor": "inconclusive"}, "not_enough_evidence"),
-        ({"floor": "fail"}, "not_enough_evidence"),
-        ({"beats_majority": "inconclusive"}, "not_enough_evidence"),
-        ({"beats_linear": "inconclusive"}, "not_enough_evidence"),
-        ({"beats_linear": "fail"}, "not_enough_evidence"),
-        ({"both_modes": "fail"}, "not_enough_evidence"),
-        ({"failures_as_right": "fail"}, "not_enough_evidence"),
-        ({"fair_baseline": "fail"}, "not_enough_evidence"),
+        ({"floor": "not_asked"}, "replace"),
+        ({"both_modes": "not_asked"}, "replace"),
+        ({"beats_linear": "pass"}, "replace"),
+        ({"selective_risk": "fail"}, "replace"),
+        *(
+            ({name: status}, "not_enough_evidence")
+            for name in ("floor", "beats_majority", "beats_linear", "both_modes", "failures_as_right", "fair_baseline")
+            for status in ("fail", "inconclusive")
+        ),
+        *(
+            ({name: "not_asked"}, "not_enough_evidence")
+            for name in (
+                "margin",
+                "noninferior",
+                "beats_majority",
+                "fair_baseline",
+                "coverage",
+                "guard sensitivity.bad",
+            )
+        ),
         ({"noninferior": "inconclusive"}, "not_enough_evidence"),
         ({"noninferior": "fail"}, "keep"),
-        ({"guard": "inconclusive"}, "not_enough_evidence"),
-        ({"guard": "fail"}, "keep"),
-        ({"guard": "fail", "selective_risk": "pass"}, "keep"),
+        ({"guard sensitivity.bad": "inconclusive"}, "not_enough_evidence"),
+        ({"guard sensitivity.bad": "fail"}, "keep"),
+        ({"guard sensitivity.bad": "fail", "selective_risk": "pass"}, "keep"),
+        ({"guard sensitivity.bad": "inconclusive", "selective_risk": "pass"}, "not_enough_evidence"),
         ({"noninferior": "fail", "selective_risk": "pass"}, "replace_with_review"),
         ({"floor": "inconclusive", "selective_risk": "pass"}, "replace_with_review"),
         ({"floor": "inconclusive", "selective_risk": "inconclusive"}, "not_enough_evidence"),
-        ({"selective_risk": "fail"}, "replace"),
         ({"fair_baseline": "fail", "selective_risk": "pass"}, "not_enough_evidence"),
+        ({"fair_baseline": "fail", "noninferior": "fail"}, "keep"),
+        ({"assay_sensitivity": "inconclusive", "noninferior": "fail"}, "not_enough_evidence"),
+        ({"coverage": "fail", "guard sensitivity.bad": "fail"}, "not_enough_evidence"),
     ],
 )
 def test_the_verdict_that_statuses_allow(changes, expected):
-    assert taken(**changes) == expected
+    assert criteria.verdict(table(SETTLED | changes)) == expected
 
 
-@given(st.fixed_dictionaries({name: st.sampled_from(["pass", "fail", "inconclusive"]) for name in SETTLED}))
-def test_replace_needs_every_single_criterion_and_the_second_code_agrees(states):
+@settings(max_examples=2000, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {name: st.sampled_from(["pass"] * 9 + ["fail", "inconclusive", "not_asked"]) for name in SETTLED}
+    )
+)
+def test_no_verdict_without_all_that_it_needs_and_the_second_code_agrees(states):
     from oracle import verdict
 
-    rows = [line(name, status) for name, status in states.items()]
-    by_name = {row.name: row for row in rows}
-    found = "not_enough_evidence" if decision._blocked(by_name) else decision._taken(rows, by_name)
-    must = [status for name, status in states.items() if name not in ("fair_baseline", "selective_risk")]
-    assert (found == "replace") == (set(must) == {"pass"} and states["fair_baseline"] != "fail")
-    assert verdict.settled({name: {"status": status} for name, status in states.items()}) == found
+    rows = table(states)
+    found = criteria.verdict(rows)
+    needed = [row for row in rows if found in row.needed_for]
+    assert all(row.status == "pass" for row in needed)
+    assert needed or found == "not_enough_evidence"
+    judged = {row.name: {"status": row.status} for row in rows}
+    assert verdict.settled(judged) == found
+    assert [list(row.needed_for) for row in rows] == [verdict.needing(row.name, row.status) for row in rows]
+
+
+@given(st.data())
+def test_a_table_of_any_needs_gives_no_verdict_that_an_open_row_stands_against(data):
+    """Tables as a later version might write them: other names, other needs."""
+    needs = st.lists(st.sampled_from(criteria.VERDICTS), unique=True).map(tuple)
+    rows = [
+        line(name, data.draw(st.sampled_from(STATUSES)), needed_for=data.draw(needs))
+        for name in (*SETTLED, "certainly_worse", "of tomorrow")
+    ]
+    found = criteria.verdict(rows)
+    assert all(row.status == "pass" for row in rows if found in row.needed_for)
+
+
+@pytest.mark.parametrize("name", [*SETTLED, "certainly_worse"])
+def test_a_row_that_is_not_there_does_not_count_as_passed(name):
+    rows = [row for row in table(SETTLED | {"floor": "pass"}) if row.name != name]
+    asked = name in ("floor", "beats_linear", "both_modes", "guard sensitivity.bad", "selective_risk")
+    assert criteria.verdict(rows) == ("replace" if asked or name == "certainly_worse" else "not_enough_evidence")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +169,7 @@ def test_open_answers_can_only_be_generated():
 @pytest.mark.parametrize(
     ("states", "status"),
     [
-        ([], "not_asked"),
+        ([], "inconclusive"),
         (["pass"], "pass"),
         (["pass", "unknown"], "inconclusive"),
         (["unknown", "fail"], "fail"),

@@ -14,7 +14,7 @@ SERVICE = every(N, lambda i: i % 20 == 2)  # 30 others
 
 
 def statuses(found):
-    return {row["name"]: row["status"] for row in found["criteria"]}
+    return {row["name"]: row["status"] for row in found["decision"]["criteria"]}
 
 
 def test_replace_when_every_criterion_holds():
@@ -29,8 +29,9 @@ def test_replace_when_every_criterion_holds():
     assert "Every criterion of the rule is met" in decision["reason"]
     assert statuses(found) == {
         **dict.fromkeys(("noninferior", "beats_majority", "both_modes", "failures_as_right"), "pass"),
-        **dict.fromkeys(("assay_sensitivity", "coverage"), "pass"),
-        **dict.fromkeys(("floor", "beats_linear", "fair_baseline", "selective_risk"), "not_asked"),
+        **dict.fromkeys(("assay_sensitivity", "coverage", "margin", "fair_baseline"), "pass"),
+        **dict.fromkeys(("floor", "beats_linear", "selective_risk"), "not_asked"),
+        "certainly_worse": "fail",
     }
 
 
@@ -75,6 +76,8 @@ def blocked(expected, found):
         ({"evaluate": rule(floor=0.95)}, "floor"),
         ({"generated": "wrong"}, "both_modes"),
         ({"fairness": [{"check": "pixels", "status": "fail", "detail": "512 px against 2048 px"}]}, "fair_baseline"),
+        ({"fairness": [{"check": "prompt", "status": "unknown", "detail": "not known"}]}, "fair_baseline"),
+        ({"fairness": []}, "fair_baseline"),
     ],
 )
 def test_one_criterion_that_does_not_hold_is_enough(change, name):
@@ -86,6 +89,7 @@ def test_one_criterion_that_does_not_hold_is_enough(change, name):
     assert found.pop(name) in ("fail", "inconclusive")
     if name.startswith("guard") or name == "floor":  # which are asked of the generated answers too
         assert found.pop("both_modes") == "inconclusive"
+    assert found.pop("certainly_worse") in ("fail", "inconclusive")
     assert set(found.values()) <= {"pass", "not_asked"}
 
 
@@ -168,7 +172,7 @@ def test_missing_answers_are_left_out_and_counted_and_counted_as_right_for_the_b
     assert (flow["asked"], flow["answered"], flow["api_error"], flow["left_out_of_pairs"]) == (600, 550, 50, 50)
     assert found["models"]["service"]["accuracy"]["value"] == 1  # not wrong: unknown
     assert found["bands"]["service"] == {"low": pytest.approx(550 / 600), "high": 1}
-    right = next(row for row in found["criteria"] if row["name"] == "failures_as_right")
+    right = next(row for row in found["decision"]["criteria"] if row["name"] == "failures_as_right")
     assert (right["status"], right["value"]) == ("pass", 0)
     assert found["decision"]["verdict"] == "replace"
     worse = case(test, answers(test, every(N, lambda i: i % 12 == 1)), answers(test, service), rule(0.02))
@@ -221,7 +225,8 @@ def test_the_majority_and_the_linear_model_as_asked():
 def test_without_a_margin_there_is_no_rule():
     test = asked(ALTERNATING)
     found = case(test, answers(test, TUNED), answers(test, every(N, lambda i: i % 2 == 0)), rule(None))
-    assert blocked("No margin was declared", found)["noninferior"] == "not_asked"
+    states = blocked("No margin was declared", found)
+    assert (states["noninferior"], states["margin"]) == ("not_asked", "not_asked")
     assert found["pairs"]["tuned-service"]["p_noninferiority"] is None
 
 
@@ -233,6 +238,9 @@ def test_without_a_baseline_what_training_bought_is_said():
     assert "The tuned model is better than its base" in found["decision"]["reason"]
     absent = comparison.compare(test, models, {}, rule(), baseline="gpt")
     assert "gpt was not evaluated (evaluate.models)" in absent["decision"]["reason"]
+    (row,) = (row for row in absent["decision"]["criteria"] if row["name"] == "baseline_compared")
+    assert (row["status"], row["detail"]) == ("inconclusive", "gpt not evaluated")
+    assert row["needed_for"] == ("replace", "replace_with_review", "keep")
 
 
 def test_with_review_only_below_the_target_for_certain():
@@ -244,7 +252,7 @@ def test_with_review_only_below_the_target_for_certain():
     service = answers(test, SERVICE)
     more = {"validation": {"tuned": tuned[:200]}}
     found = case(test, tuned, service, rule(risk_target=0.05), **more)
-    review = next(row for row in found["criteria"] if row["name"] == "selective_risk")
+    review = next(row for row in found["decision"]["criteria"] if row["name"] == "selective_risk")
     assert (review["status"], review["value"]) == ("pass", 0)
     assert review["high"] == pytest.approx(1 - 0.025 ** (1 / 300))
     assert "50.0 % are answered by the model" in review["detail"]

@@ -51,7 +51,7 @@ def check(run: RunDir, config: Config) -> tuple[int, list[str]]:
     tree["decision"] |= _ruled(setting, found["decision"], _digest((example for _, example in test), pixels))
     for name, rows in answers.deployed.items():
         tree["models"][name] |= headline.extras(rows, config.task)
-    found = found | {"criteria": {row["name"]: row for row in found["criteria"]}}
+    found["decision"]["criteria"] = {row["name"]: row for row in found["decision"]["criteria"]}
     pairs = [*_held(tree, found, run.comparison.name)]
     behind = details.expected(*sides, own_answers.validation, setting)
     pairs += _held(behind, read_json(run.metrics), run.metrics.name)

@@ -264,7 +264,6 @@ def resampled(tables: Array, seed: int) -> list[dict[str, float]]:
         lows = metric(np.tensordot(drawn, doubted, axes=(1, 0)))
         highs = metric(np.tensordot(drawn, kinds, axes=(1, 0)))
         value = float(metric(whole[None])[0])
-        found.append(
-            {"value": value, "low": float(np.percentile(lows, 2.5)), "high": float(np.percentile(highs, 97.5))}
-        )
+        low, high = float(np.percentile(lows, 2.5)), float(np.percentile(highs, 97.5))
+        found.append({"value": value, "low": min(low, value), "high": max(high, value)})
     return found

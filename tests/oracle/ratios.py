@@ -35,7 +35,7 @@ def ratio(parts: Sequence[tuple[float, float]], groups: Sequence[str], top: floa
     if high - low < NARROW:
         least, most = formulas.wilson(round(value / top * count), count)
         low, high = min(value, least * top), max(value, most * top)
-    return {"value": float(value), "low": low, "high": high}
+    return {"value": float(value), "low": min(low, value), "high": max(high, value)}
 
 
 def mean(values: Sequence[float], groups: Sequence[str], top: float = 1.0) -> dict[str, float]:

@@ -6,8 +6,8 @@ from typing import Any
 
 SHOWN = {
     "schema": "the form of the file",
-    "criteria/*/question": "words",
-    "criteria/*/detail": "words; the numbers in them stand beside them or under pairs, guards and flow",
+    "decision/criteria/*/question": "words",
+    "decision/criteria/*/detail": "words; the numbers in them stand beside them or under pairs, guards and flow",
     "decision/reason": "words; the numbers in it are those of the criteria",
     "decision/scope/*": "what the run recorded of itself: recipe, device, versions, digests, the day",
     "decision/looks_history/*": "copied from the ledger of looks, which lies outside the run",

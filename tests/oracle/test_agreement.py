@@ -35,8 +35,8 @@ def both(test, models, generated, evaluate, validation=None, fairness=()):
     tree = headline.expected(*plain[:2], setting) | verdict.expected(*plain, setting, fairness)
     found["decision"] |= {"scope": {"dates": {"evaluated": "2026-11-28"}}, "test_sha256": "ab", "expires": "2027-05-27"}
     tree["decision"] |= _ruled(setting, found["decision"], "ab")
-    named = {row["name"]: row for row in found["criteria"]}
-    told = list(_held(tree, json.loads(json.dumps(found | {"criteria": named})), "comparison"))
+    found["decision"]["criteria"] = {row["name"]: row for row in found["decision"]["criteria"]}
+    told = list(_held(tree, json.loads(json.dumps(found)), "comparison"))
     told += _held(details.expected(*plain, setting), more, "metrics")
     return [line for line in told if line], len(told)
 
@@ -145,7 +145,7 @@ CHANGES = {
     "comparison.json decision needed": lambda c: c["decision"].update(needed={"items": 9}),
     "comparison.json decision rule decision margin": lambda c: c["decision"]["rule"]["decision"].update(margin=0.2),
     "comparison.json decision expires": lambda c: c["decision"].update(expires="2099-01-01"),
-    "comparison.json criteria floor bound": lambda c: c["criteria"][0].update(bound=0.1),
+    "comparison.json decision criteria floor bound": lambda c: c["decision"]["criteria"][0].update(bound=0.1),
     "comparison.json n": lambda c: nudge(c, "n"),
 }
 

@@ -28,6 +28,7 @@ def expected(raw: Rows, raw_generated: Rows, raw_validation: Rows, setting: Sett
         for rival in ("majority", "linear"):
             judged[f"beats_{rival}"] = _beats(units["tuned"], units.get(rival), setting, rival == "majority")
     if "tuned" not in units or setting.baseline in (None, "tuned") or setting.baseline not in units:
+        judged["baseline_compared"] = {"status": "inconclusive"}
         return _told(held["tuned"], judged, "not_enough_evidence", None, None)
     tuned, service = units["tuned"], units[str(setting.baseline)]
     margin = setting.evaluate.decision.margin
@@ -42,12 +43,12 @@ def expected(raw: Rows, raw_generated: Rows, raw_validation: Rows, setting: Sett
     floor = setting.evaluate.decision.min_coverage
     judged["coverage"] = {"status": "pass" if min(shares) >= floor else "fail", "value": min(shares), "bound": floor}
     states = {str(row["status"]) for row in fairness}
-    fair = (
-        "not_asked" if not states else "fail" if "fail" in states else "inconclusive" if "unknown" in states else "pass"
-    )
+    fair = "fail" if "fail" in states else "pass" if states == {"pass"} else "inconclusive"
     judged["fair_baseline"] = {"status": fair}
+    judged["margin"] = {"status": "not_asked" if margin is None else "pass"}
     validation = decisive("tuned", raw_validation.get("tuned", ()), setting)
     judged["selective_risk"] = _review(tuned, validation, setting)
+    judged["certainly_worse"] = {"status": _worse(judged)}
     verdict = settled(judged)
     needed = None if verdict in ("replace", "keep") else _needed(tuned, service, claim, held["tuned"], setting)
     return _told(held["tuned"], judged, verdict, _qualifier(claim) if verdict == "replace" else None, needed)
@@ -57,9 +58,32 @@ def _told(held: Sequence[Tree], judged: Tree, verdict: str, qualifier: str | Non
     empty = dict.fromkeys(("value", "low", "high", "bound"))
     return {
         "guards": [row | {"who": "tuned"} for row in held],
-        "criteria": {name: empty | row | {"name": name} for name, row in judged.items()},
-        "decision": {"verdict": verdict, "qualifier": qualifier, "needed": needed},
+        "decision": {
+            "verdict": verdict,
+            "qualifier": qualifier,
+            "needed": needed,
+            "criteria": {
+                name: empty | row | {"name": name, "needed_for": needing(name, row["status"])}
+                for name, row in judged.items()
+            },
+        },
     }
+
+
+def needing(name: str, status: str) -> list[str]:
+    """The verdicts for which a criterion must pass."""
+    if status == "not_asked" and name in ("floor", "beats_linear", "both_modes"):
+        return []
+    if name in ("margin", "coverage", "assay_sensitivity", "baseline_compared"):
+        return ["replace", "replace_with_review", "keep"]
+    if name == "fair_baseline" or name.startswith("guard "):
+        return ["replace", "replace_with_review"]
+    return {"selective_risk": ["replace_with_review"], "certainly_worse": ["keep"]}.get(name, ["replace"])
+
+
+def _worse(judged: Mapping[str, Tree]) -> str:
+    states = [row["status"] for name, row in judged.items() if name.startswith("guard ") or name == "noninferior"]
+    return "pass" if "fail" in states else "fail" if set(states) == {"pass"} else "inconclusive"
 
 
 def _needed(
@@ -90,17 +114,17 @@ def _needed(
 def settled(judged: Mapping[str, Tree]) -> str:
     """The verdict that the statuses allow."""
     state = {name: row["status"] for name, row in judged.items()}
-    no_verdict = state["noninferior"] == "not_asked" or state["coverage"] == "fail"
-    if no_verdict or state["assay_sensitivity"] != "pass":
+    if {state["margin"], state["coverage"], state["assay_sensitivity"]} != {"pass"}:
         return "not_enough_evidence"
-    broken = any(value == "fail" for name, value in state.items() if name.startswith("guard "))
-    asked = {value for name, value in state.items() if name not in ("fair_baseline", "selective_risk")} - {"not_asked"}
-    if state["fair_baseline"] != "fail":
-        if asked == {"pass"}:
+    guards = {value for name, value in state.items() if name.startswith("guard ")} - {"pass"}
+    if state["fair_baseline"] == "pass" and not guards:
+        must = {state[name] for name in ("noninferior", "beats_majority", "failures_as_right")}
+        if_asked = {state[name] for name in ("floor", "beats_linear", "both_modes")} - {"not_asked"}
+        if must | if_asked == {"pass"}:
             return "replace"
-        if state["selective_risk"] == "pass" and not broken:
+        if state["selective_risk"] == "pass":
             return "replace_with_review"
-    return "keep" if broken or state["noninferior"] == "fail" else "not_enough_evidence"
+    return "keep" if state["certainly_worse"] == "pass" else "not_enough_evidence"
 
 
 def _qualifier(claim: Tree) -> str | None:

@@ -142,7 +142,10 @@ def test_the_fairness_of_a_run_reads_what_the_baseline_wrote(tmp_path):
     found = {row["check"]: row for row in fairness.of_run(chosen, run, unparsed, run.data)}
     assert found["pixels"]["detail"] == "The baseline got at most 48 px a side, the tuned model saw 96 px."
     assert found["schema"]["detail"] == "No enum schema of the labels was used, and 1 replies named no single answer."
-    about = {"choice": [], "parameters": {"response_format": {"value": None, "status": "accepted"}}}
+    about = {"prompt_choice": [], "parameters": {"response_format": {"value": None, "status": "accepted"}}}
     run.write_json(run.eval / "rival.baseline.json", about | {"pixel_policy": {"max_side": None}})
     found = {row["check"]: row["status"] for row in fairness.of_run(chosen, run, unparsed, run.data)}
-    assert found == {"pixels": "pass", "prompt": "fail", "snapshot": "pass", "schema": "pass"}
+    assert found == {"pixels": "pass", "prompt": "fail", "snapshot": "pass", "schema": "fail"}
+    shaped = [replace(row, text=chosen.task.labels[0]) for row in unparsed]
+    found = {row["check"]: row["status"] for row in fairness.of_run(chosen, run, shaped, run.data)}
+    assert found["schema"] == "pass"

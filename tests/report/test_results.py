@@ -8,7 +8,9 @@ from finetune.report.results import Cell
 
 
 def criterion(**row):
-    (found,) = results.criteria(bare.facts(comparison=bare.comparison(criteria=[{"status": "pass", **row}])))
+    (found,) = results.criteria(
+        bare.facts(comparison=bare.comparison(decision={"criteria": [{"status": "pass", **row}]}))
+    )
     return found
 
 

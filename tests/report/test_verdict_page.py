@@ -151,10 +151,13 @@ def test_looks_rules_and_expiry_are_on_page_one():
 
 def test_only_what_did_not_pass_is_open():
     rows = [
-        {"name": name, "status": status}
+        {"name": name, "status": status, "needed_for": ["replace"]}
         for name, status in (("noninferior", "pass"), ("floor", "fail"), ("coverage", "inconclusive"))
     ]
-    rows += [{"name": "beats_linear", "status": "not_asked"}]
+    rows += [{"name": "beats_linear", "status": "not_asked", "needed_for": []}]
+    rows += [{"name": "certainly_worse", "status": "fail", "needed_for": ["keep"]}]
     found = decided()
-    told = verdict_page.front(replace(found, comparison=found.comparison | {"criteria": rows}))
+    told = verdict_page.front(
+        replace(found, comparison=found.comparison | {"decision": found.comparison["decision"] | {"criteria": rows}})
+    )
     assert told.open == (("Good enough in itself", "fail"), ("Enough items answered", "inconclusive"))

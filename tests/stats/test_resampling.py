@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from finetune import stats
+from finetune.scoring import ratio
+from finetune.stats import resampling
 
 
 @pytest.mark.parametrize(
@@ -295,3 +297,32 @@ def test_one_class_without_a_miss_lowers_its_share_alone() -> None:
     spread = 1.96 * math.sqrt(0.25 / 30)
     assert score.low == pytest.approx((30 / (30 + 3.841459) + 0.5 - spread) / 2, abs=0.02)
     assert score.high == pytest.approx((1 + 0.5 + spread) / 2, abs=0.02)
+
+
+def test_an_estimate_of_many_rare_classes_lies_inside_its_interval() -> None:
+    """One class of 30 right items and 49 of one wrong item each: 1 / 50. A resample leaves out a third of the 49."""
+    labels = [f"c{i:02d}" for i in range(50)]
+    gold, items = ["c00"] * 30 + labels[1:], [str(i) for i in range(79)]
+    [score] = stats.bootstrap([stats.balanced_accuracy], gold, ["c00"] * 30 + [None] * 49, items, labels)
+    assert score.value == score.low == 0.02
+    assert 0.03 < score.high < 0.05
+    [score] = stats.bootstrap([stats.balanced_accuracy], gold, [None] * 30 + labels[1:], items, labels)
+    assert score.value == score.high == 0.98
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_no_estimate_lies_outside_its_interval(data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, 25))
+    labels = [f"c{i}" for i in range(data.draw(st.integers(1, 12)))]
+    gold = data.draw(st.lists(st.sampled_from(labels), min_size=n, max_size=n))
+    answers = data.draw(st.lists(st.sampled_from([*labels, None]), min_size=n, max_size=n))
+    groups = data.draw(st.lists(st.sampled_from("abcdefgh"), min_size=n, max_size=n))
+    values = data.draw(st.lists(st.floats(0, 1), min_size=n, max_size=n))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resampling, "REPLICATES", 150)
+        found = stats.bootstrap([stats.balanced_accuracy, stats.macro_f1], gold, answers, groups, labels)
+        found += [ratio.mean(values, groups), stats.aurc(values, [value > 0.5 for value in values], groups)]
+        found += [stats.auroc(values, [label == "c0" for label in gold], groups)]
+    for score in found:
+        assert score.low <= score.value <= score.high

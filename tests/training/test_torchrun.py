@@ -14,6 +14,7 @@ from finetune.config.compose import to_yaml
 from finetune.config.schema import LaunchConfig
 from finetune.errors import DataError, InterruptedRun
 from finetune.pipeline import train as stage
+from finetune.training import fit
 
 pytestmark = [pytest.mark.ranks, pytest.mark.timeout(600)]
 
@@ -66,7 +67,7 @@ def test_sigterm_saves_on_all_ranks_and_the_same_command_continues(config, tmp_p
     assert run.train / "adapter" / "adapter_model.safetensors" in files
     assert run.status()["resumed_from_step"] == done
     alone = prepared(tmp_path / "alone", config)
-    stage.run_here(replace(config, hardware=replace(config.hardware, deepspeed=None)), alone)
+    fit.train_parts(replace(config, hardware=replace(config.hardware, deepspeed=None)), alone)
     ours, theirs = adapter(run), adapter(alone)
     assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < 1e-4
 
