@@ -11,7 +11,6 @@ from data_adapters import _written
 from finetune.errors import DataError
 from finetune.example import ImageRef
 from finetune.images import decode
-from finetune.images.safe_path import MAX_PATH
 
 MAX_BYTES = 64 * 2**20
 """Largest picture in a row, as a file."""
@@ -60,7 +59,7 @@ def _turns(value: Any, pictures: dict[str, bytes]) -> Any:
 def _image(value: Any, pictures: dict[str, bytes]) -> Any:
     if isinstance(value, dict) and isinstance(value.get("url"), str):
         return {"url": _image(value["url"], pictures)}
-    if isinstance(value, dict) and not isinstance(value.get("bytes"), bytes):
+    if isinstance(value, dict) and not isinstance(value.get("bytes"), bytes | str):
         return _image(value["path"], pictures) if isinstance(value.get("path"), str) else value
     content = value.get("bytes") if isinstance(value, dict) else value
     if isinstance(content, str):
@@ -81,7 +80,7 @@ def _decoded(text: str) -> bytes | str:
         DataError: the text is too long, or damaged; never repeats it.
     """
     head = _DATA_URL.match(text[:200])
-    if not head and len(text) <= MAX_PATH and not (len(text) >= _LEAST_BASE64 and _BASE64.match(text)):
+    if not head and len(text) <= decode.MAX_PATH and not (len(text) >= _LEAST_BASE64 and _BASE64.match(text)):
         return text
     if len(text) > MAX_TEXT:
         raise DataError(f"holds a picture of {len(text):,} characters; at most {MAX_TEXT:,} are read.")

@@ -15,7 +15,23 @@ SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "va
 
 WRITES_IMAGES = False
 _COMPANIONS = frozenset(
-    {".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".db", ".ini", ".pdf", ".cache"}
+    {
+        ".txt",
+        ".names",
+        ".data",
+        ".md",
+        ".csv",
+        ".tsv",
+        ".json",
+        ".jsonl",
+        ".xml",
+        ".yaml",
+        ".yml",
+        ".db",
+        ".ini",
+        ".pdf",
+        ".cache",
+    }
 )
 """Files that stand beside images without meaning to be one; any other ending is reported as a bad row."""
 

@@ -135,9 +135,9 @@ def _settled(root: Path, file: Path, options: Options) -> Options:
             )
         options = replace(options, image=named[0]) if named else options
     name = first.get(options.image, "")
-    if options.images == Options.images and name and not name.startswith("/") and ".." not in name:
-        if not (root / name).is_file() and (root / "images" / name).is_file():
-            options = replace(options, images="images")
+    is_open = options.images == Options.images and name and not name.startswith("/") and ".." not in name
+    if is_open and not (root / name).is_file() and (root / "images" / name).is_file():
+        options = replace(options, images="images")
     return options
 
 

@@ -25,6 +25,7 @@ from finetune.example import ImageRef
 from finetune.images.header import ORIENTATION, told_late
 from finetune.images.header import Header as Header  # adapters know this module alone
 from finetune.images.header import upright as upright
+from finetune.images.safe_path import MAX_PATH as MAX_PATH
 from finetune.images.safe_path import check as check
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF")
