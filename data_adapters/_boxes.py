@@ -75,6 +75,17 @@ def place(boxes: Sequence[Box], header: Header, frame: DrawnOn) -> tuple[Box, ..
     return tuple(placed)
 
 
+def scaled(boxes: Sequence[Box], header: Header, frame: DrawnOn, shares: bool) -> tuple[Box, ...]:
+    """As `place`, of boxes whose corners are shares of the image where `shares` is true.
+
+    Raises:
+        DataError: as `place`.
+    """
+    width, height = (header.width, header.height) if frame == "stored" else header.size
+    x, y = (width, height) if shares else (1, 1)
+    return place([Box(b.x1 * x, b.y1 * y, b.x2 * x, b.y2 * y, b.label, b.image) for b in boxes], header, frame)
+
+
 def _check_shares(boxes: Sequence[Box], side: int) -> None:
     """Refuses boxes that all lie in the first pixel of an image: shares that nobody multiplied by its size.
 

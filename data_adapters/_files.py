@@ -221,8 +221,15 @@ def inside(root: Path, below: str) -> Path:
     return place
 
 
-def join(below: str, relative: str) -> str:
-    """A POSIX path below a folder, which may be empty; a URL or absolute path stays one, to be refused as such."""
+def join(below: str, relative: str, root: Path | None = None) -> str:
+    """A POSIX path below a folder, which may be empty.
+
+    A URL stays one, to be refused as such, and so does an absolute path, unless it lies below `root`.
+    """
+    if root is not None and relative.startswith("/"):
+        whole = PurePosixPath(os.path.abspath(root))
+        if (place := PurePosixPath(relative)).is_relative_to(whole) and place != whole:
+            return place.relative_to(whole).as_posix()
     if "://" in relative or relative.startswith(("/", "data:")):
         return relative
     return f"{below.strip('/')}/{relative}" if below.strip("/") else relative

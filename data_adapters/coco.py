@@ -1,9 +1,10 @@
 """COCO: one JSON file of images, annotations with `bbox`, and categories; boxes leave it in xyxy pixels."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from data_adapters import _boxes, _files
@@ -13,6 +14,7 @@ from finetune.example import BadRow, Box, Example, ImageRef
 from finetune.images import decode
 
 WRITES_IMAGES = False
+_ROBOFLOW = "_annotations.coco.json"
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,9 @@ class Options:
     """How the set is laid out.
 
     Attributes:
-        annotations: the JSON files, relative to `data.path`.
-        images: folder that `file_name` is relative to.
+        annotations: the JSON files, relative to `data.path`; where annotations.json is not there, those of a folder a
+            split: train/_annotations.coco.json (Roboflow), annotations/instances_train2017.json (COCO).
+        images: folder that `file_name` is relative to; in those layouts the folder of the split.
         drawn_on: `stored` or `upright`: what boxes mean on images that EXIF turns, where their size does not tell.
         crowd: what an annotation with `iscrowd` does, which is no box of one object: refuse the image, or drop it.
         group: `data.group`: `parent` or `regex:PATTERN` on the image's path; default: each image for itself.
@@ -66,20 +69,21 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
     rule = group_rule(options.group)
     _boxes.check_split(options.split)
     seen: set[str] = set()
-    for name in options.annotations:
+    layout = _layout(root, options)
+    for name, folder in layout:
         whole = _Whole(name, _files.load_json(root, name))
         for number, entry in enumerate(whole.images, 1):
             where = f"{name} image {number}"
             relative = ""
             try:
-                relative = _files.join(options.images, _text(entry, "file_name"))
+                relative = _files.join(folder, _text(entry, "file_name"), root)
                 if relative in seen:
                     raise DataError("is listed twice.")
                 seen.add(relative)
                 group = group_of(rule, relative)
                 if group is None:
                     raise DataError(f"data.group={options.group} does not match its path")
-                split = _files.split_of(name) if options.split else None
+                split = _files.split_of(_spaced(name)) if options.split else None
                 boxes, dropped = _boxes_of(root, relative, entry, whole, options)
             except DataError as error:
                 yield BadRow(where, relative, str(error))
@@ -88,6 +92,33 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             ref = image(relative, options)
             yield Example(f"{relative}#1", (ref,), "", group, split=split, boxes=boxes, meta=meta, row=where)
         yield from whole.orphans()
+
+
+def _layout(root: Path, options: Options) -> list[tuple[str, str]]:
+    """Annotation files, each with the folder of its images.
+
+    Raises:
+        DataError: a file of COCO's own layout has no folder of its split.
+    """
+    if options.annotations != Options.annotations or (root / options.annotations[0]).exists():
+        return [(name, options.images) for name in options.annotations]
+    exported = sorted(place.relative_to(root).as_posix() for place in root.glob(f"*/{_ROBOFLOW}"))
+    if exported:
+        return [(name, PurePosixPath(name).parent.as_posix()) for name in exported]
+    found = sorted(place.relative_to(root).as_posix() for place in root.glob("annotations/instances_*.json"))
+    if not found:
+        return [(name, options.images) for name in options.annotations]
+    pairs = [(name, PurePosixPath(name).stem.removeprefix("instances_")) for name in found]
+    folders = [next((each for each in (part, f"images/{part}") if (root / each).is_dir()), "") for _, part in pairs]
+    if "" in folders:
+        name, part = pairs[folders.index("")]
+        raise DataError(f"{name} has no folder {part}/ or images/{part}/ with its images; say data.options.images.")
+    return [(name, folder) for (name, _), folder in zip(pairs, folders, strict=True)]
+
+
+def _spaced(name: str) -> str:
+    """The path with a year split off, as in `train2017`."""
+    return re.sub(r"(?<=[a-z])(?=\d)", " ", name)
 
 
 class _Whole:

@@ -74,7 +74,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
     recipe = _recipe(root, options.dataset)
     file = path.name if path is not None and path.is_file() else options.file
     seen: Counter[str] = Counter()
-    for where, row in _rows(root, str(recipe.get("file_name", file))):
+    for where, row in rows(root, str(recipe.get("file_name", file))):
         if not isinstance(row, dict):
             reason = row if isinstance(row, str) else "is no object {key: value, ...}"
             yield BadRow(where, "", reason)
@@ -82,7 +82,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
         paths: tuple[str, ...] = ()
         try:
             said = _turns.talk(_standard(row, recipe), options.placeholders == "front")
-            paths = tuple(_files.join(options.images, name) for name in said.images)
+            paths = tuple(_files.join(options.images, name, root) for name in said.images)
             if not paths:
                 raise DataError("names no image.")
             seen[paths[0]] += 1
@@ -91,8 +91,12 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             yield BadRow(where, paths[0] if paths else "", str(error))
 
 
-def _rows(root: Path, file: str) -> Iterator[tuple[str, Any]]:
-    """Yields (where, object); what is not JSON yields its reason as text."""
+def rows(root: Path, file: str) -> Iterator[tuple[str, Any]]:
+    """Yields (where, object) of a JSON list or JSON lines; what is not JSON yields its reason as text.
+
+    Raises:
+        DataError: the file is missing, not UTF-8, or no list.
+    """
     if not file.endswith(".jsonl"):
         tree = _files.load_json(root, file)
         if not isinstance(tree, list):
@@ -219,8 +223,5 @@ def _placed(root: Path, refs: tuple[ImageRef, ...], said: _turns.Talk, options: 
         if mine:
             header = decode.header(root, ref)
             frame = _boxes.drawn_on(header, options.drawn_on, None)
-            width, height = (header.width, header.height) if frame == "stored" else header.size
-            x, y = (width, height) if said.shares else (1, 1)
-            scaled = [Box(b.x1 * x, b.y1 * y, b.x2 * x, b.y2 * y, b.label, b.image) for b in mine]
-            placed += _boxes.place(scaled, header, frame)
+            placed += _boxes.scaled(mine, header, frame, said.shares)
     return tuple(placed)

@@ -71,7 +71,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
         DataError: the folder holds no such files, one is damaged, or a column is missing.
     """
     root = locate(path, options)
-    kept = _saved(root, _files.shards(root, ".arrow", ".parquet"))
+    kept = saved(root, _files.shards(root, ".arrow", ".parquet"))
     if not kept:
         raise DataError(f"data.path={root} holds neither .arrow nor .parquet files.")
     for file in kept:
@@ -83,7 +83,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             raise DataError(f"{file} cannot be read: {error}") from error
 
 
-def _saved(root: Path, found: list[str]) -> list[str]:
+def saved(root: Path, found: list[str]) -> list[str]:
     """The files of a set: beside a `state.json` those that it lists, in its order, and elsewhere all but caches.
 
     Raises:
@@ -137,6 +137,27 @@ def _batches(place: Path, file: str, options: Options) -> Iterator[tuple[dict[st
         for batch in stream:
             for start in range(0, batch.num_rows, _ROWS):
                 yield from ((row, names) for row in batch.select(wanted).slice(start, _ROWS).to_pylist())
+
+
+def whole_rows(root: Path, file: str) -> Iterator[dict[str, Any]]:
+    """Yields every row of a Parquet or Arrow file below `root` with all its columns.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    place = decode.check(root, file)
+    try:
+        if place.suffix.lower() == ".parquet":
+            with pyarrow.parquet.ParquetFile(place, pre_buffer=False) as table:  # else it reads far ahead
+                for batch in table.iter_batches(batch_size=_ROWS):
+                    yield from batch.to_pylist()
+            return
+        with pyarrow.memory_map(str(place)) as source, pyarrow.ipc.open_stream(source) as stream:
+            for batch in stream:
+                for start in range(0, batch.num_rows, _ROWS):
+                    yield from batch.slice(start, _ROWS).to_pylist()
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} cannot be read: {error}") from error
 
 
 def _columns(schema: Any, file: str, options: Options) -> tuple[list[str], list[str] | None]:

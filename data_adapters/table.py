@@ -6,7 +6,7 @@ import importlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from finetune.errors import ConfigError, DataError
 from finetune.example import BadRow, Example, ImageRef, Message
 
 WRITES_IMAGES = False
+_IMAGE_COLUMNS = ("filename", "file_name", "path", "image_path")
+"""What other tools call the column with the path of the image."""
+_MAX_FIRST_LINE = 2**20
 _PACKAGES = ("elpv-dataset",)
 Row = tuple[str, Mapping[str, str]]
 
@@ -27,8 +30,8 @@ class Options:
 
     Attributes:
         file: the table, where `data.path` is a folder.
-        images: folder of the images, relative to the table's folder.
-        image: column with the path of the image.
+        images: folder of the images, relative to the table's folder; where that of the first row is not there, images/.
+        image: column with the path of the image; where there is no `image`, filename, file_name, path or image_path.
         label: column with the answer.
         id: column with unique ids; default: image path and running number.
         group: `data.group`: column of what must not span splits; default: the image.
@@ -92,6 +95,8 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
     root = locate(path, options)
     if len(options.delimiter) != 1 or options.delimiter in '"\r\n':
         raise ConfigError(f"data.options.delimiter: got {options.delimiter!r}, expected one character such as ';'")
+    if path is not None:
+        options = _settled(root, path if path.is_file() else root / options.file, options)
     seen: Counter[str] = Counter()
     for item in _rows(root, path, options):
         if isinstance(item, BadRow):
@@ -99,7 +104,7 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             continue
         where, row = item
         name = row[options.image]
-        relative = _files.join(options.images, name)
+        relative = _files.join(options.images, name, root)
         seen[relative] += 1
         needed = (options.image, options.label, options.id, options.group, options.question)
         empty = [column for column in needed if column and not row[column].strip()]
@@ -116,6 +121,53 @@ def read(path: Path | None, options: Options, images: Path) -> Iterator[Example 
             meta={column: row[column] for column in options.meta},
             row=where,
         )
+
+
+def _settled(root: Path, file: Path, options: Options) -> Options:
+    """The options with the column and the folder of the images that the table has, where they were left open."""
+    header, first = _beginning(file, options)
+    if options.image == Options.image and header and options.image not in header:
+        named = [name for name in _IMAGE_COLUMNS if name in header]
+        if len(named) > 1:
+            raise DataError(
+                f"{file.name} has no column 'image', but {' and '.join(named)}: say data.options.image={named[0]} or "
+                f"data.options.image={named[1]}."
+            )
+        options = replace(options, image=named[0]) if named else options
+    name = first.get(options.image, "")
+    if options.images == Options.images and name and not name.startswith("/") and ".." not in name:
+        if not (root / name).is_file() and (root / "images" / name).is_file():
+            options = replace(options, images="images")
+    return options
+
+
+def _beginning(file: Path, options: Options) -> tuple[list[str], dict[str, str]]:
+    """Header and first row of a table; empty where it cannot be read, which is told where its rows are."""
+    try:
+        if file.suffix.lower() == ".parquet":
+            with pyarrow.parquet.ParquetFile(file, pre_buffer=False) as table:
+                header = list(table.schema_arrow.names)
+                wanted = [name for name in (options.image, *_IMAGE_COLUMNS) if name in header]
+                batch = next(table.iter_batches(batch_size=1, columns=wanted), None)
+                first = batch.to_pylist()[0] if batch is not None and batch.num_rows else {}
+        elif file.suffix.lower() == ".xlsx":
+            rows = _excel.rows(file, options.sheet)
+            header = [str(name).strip() for name in next(rows, (0, []))[1] if name is not None]
+            first = dict(zip(header, next(rows, (0, []))[1], strict=False))
+        elif file.suffix.lower() == ".jsonl":
+            with file.open(encoding="utf-8-sig") as handle:
+                value = json.loads(handle.readline(_MAX_FIRST_LINE))
+            first = value if isinstance(value, dict) else {}
+            header = list(first)
+        else:
+            with file.open(encoding="utf-8-sig", newline="") as handle:
+                delimiter = "\t" if file.suffix.lower() == ".tsv" else options.delimiter
+                reader = csv.reader(handle, delimiter=delimiter, strict=True)
+                header = [name.strip() for name in next(reader, [])]
+                first = dict(zip(header, next(reader, []), strict=False))
+    except (pyarrow.ArrowException, OSError, ValueError, RecursionError, csv.Error, DataError):
+        return [], {}
+    return header, {name: value for name, value in first.items() if isinstance(value, str)}
 
 
 def _rows(root: Path, path: Path | None, options: Options) -> Iterator[Row | BadRow]:

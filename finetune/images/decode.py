@@ -135,17 +135,31 @@ def header(root: Path, ref: ImageRef) -> Header:
         DataError: as `load`, for what the header shows.
     """
     with _opened(_file(root, ref), ref) as image:
-        if ref.window is None and _is_deep(image):
-            raise DataError(
-                f"image {ref.path!r} holds raw values of more than 8 bits (mode {image.mode}). Say which range is "
-                "black to white: data.options.window=[LOW,HIGH]."
-            )
-        exif = image.getexif() if told_late(image) else Image.Image.getexif(image)
-        orientation = exif.get(ORIENTATION, 1)
-        turn = orientation if orientation in range(2, 9) else 1
-        found = Header(*_stored(image, turn), turn)
-        _check_tile(ref, found.size)
-        return replace(found, tile=ref.tile)
+        return _header(image, ref)
+
+
+def header_of(content: bytes, ref: ImageRef) -> Header:
+    """As `header`, of an image that is no file of its own; `ref.path` only names it in errors.
+
+    Raises:
+        DataError: as `header`.
+    """
+    with _opened(io.BytesIO(content), ref) as image:
+        return _header(image, ref)
+
+
+def _header(image: Image.Image, ref: ImageRef) -> Header:
+    if ref.window is None and _is_deep(image):
+        raise DataError(
+            f"image {ref.path!r} holds raw values of more than 8 bits (mode {image.mode}). Say which range is "
+            "black to white: data.options.window=[LOW,HIGH]."
+        )
+    exif = image.getexif() if told_late(image) else Image.Image.getexif(image)
+    orientation = exif.get(ORIENTATION, 1)
+    turn = orientation if orientation in range(2, 9) else 1
+    found = Header(*_stored(image, turn), turn)
+    _check_tile(ref, found.size)
+    return replace(found, tile=ref.tile)
 
 
 def _stored(image: Image.Image, orientation: int) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import openpyxl
+from adapters.hostile_annotations import cvat, label_studio, labelme, messages
 from adapters.hostile_containers import BOMB, DEEP, conversations, dicom, huggingface, nifti, webdataset
 from adapters.hostile_trees import deeppcb, image_folder, mvtec
 from adapters.sources import picture, save
@@ -202,8 +203,8 @@ def masks(root):
 
 MAKERS = {
     maker.__name__: maker
-    for maker in (coco, conversations, deeppcb, dicom, huggingface, image_folder, masks, mvtec, nifti, table, voc,
-                  webdataset, yolo)
+    for maker in (coco, conversations, cvat, deeppcb, dicom, huggingface, image_folder, label_studio, labelme, masks,
+                  messages, mvtec, nifti, table, voc, webdataset, yolo)
 }  # fmt: skip
 
 

@@ -1,9 +1,11 @@
 """A small source of every adapter, written under any file names: what the contract and the hostile names run over."""
 
+import base64
 import csv
 import io
 import json
 import tarfile
+import urllib.parse
 import xml.sax.saxutils
 
 import nibabel
@@ -139,6 +141,54 @@ def huggingface(root, names=NAMES):
     return root, {}
 
 
+def cvat(root, names=NAMES):
+    """A box of 1, 2 to 4, 5 in every image of 8 x 6."""
+    entries = []
+    for n, name in enumerate(names):
+        save(root / "images" / f"{name}.png", picture(n))
+        shown = xml.sax.saxutils.quoteattr(f"{name}.png")
+        box = f'<box label="{KINDS[n % 3]}" xtl="1" ytl="2" xbr="4" ybr="5" rotation="0.0"/>'
+        entries.append(f'<image id="{n}" name={shown} width="8" height="6">{box}</image>')
+    (root / "annotations.xml").write_text(f"<annotations>{''.join(entries)}</annotations>", encoding="utf-8")
+    (root / "images").mkdir(exist_ok=True)
+    return root, {}
+
+
+def label_studio(root, names=NAMES):
+    """The same box in percent, each image as it was uploaded."""
+    tasks = []
+    for n, name in enumerate(names):
+        save(root / "images" / f"{name}.png", picture(n))
+        value = {"x": 12.5, "y": 100 / 3, "width": 37.5, "height": 50, "rotation": 0, "rectanglelabels": [KINDS[n % 3]]}
+        result = {"type": "rectanglelabels", "original_width": 8, "original_height": 6, "value": value}
+        url = f"/data/upload/1/{urllib.parse.quote(name)}.png"
+        tasks.append({"id": n, "data": {"image": url}, "annotations": [{"result": [result]}]})
+    (root / "annotations.json").write_text(json.dumps(tasks), encoding="utf-8")
+    return root, {}
+
+
+def labelme(root, names=NAMES):
+    """The same box as two corners, the lower one first."""
+    for n, name in enumerate(names):
+        save(root / f"{name}.png", picture(n))
+        shape = {"label": KINDS[n % 3], "points": [[4, 5], [1, 2]], "shape_type": "rectangle"}
+        tree = {"imagePath": f"{name}.png", "imageWidth": 8, "imageHeight": 6, "shapes": [shape]}
+        (root / f"{name}.json").write_text(json.dumps(tree), encoding="utf-8")
+    return root, {}
+
+
+def messages(root, names=NAMES):
+    """OpenAI's rows, each with its picture as a data URL."""
+    lines = []
+    for n, _ in enumerate(names):
+        url = "data:image/png;base64," + base64.b64encode(encoded(picture(n))).decode()
+        asked = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "What is it?"}]
+        turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": KINDS[n % 3]}]
+        lines.append(json.dumps({"messages": turns}))
+    (root / "messages.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    return root, {}
+
+
 def webdataset(root, names=NAMES):
     members = []
     for n, name in enumerate(names):
@@ -178,8 +228,8 @@ def nifti(root, names=NAMES):
 
 ALL = {
     maker.__name__: maker
-    for maker in (coco, conversations, deeppcb, dicom, huggingface, image_folder, masks, mvtec, nifti, synthetic, table,
-                  voc, webdataset, yolo)
+    for maker in (coco, conversations, cvat, deeppcb, dicom, huggingface, image_folder, label_studio, labelme, masks,
+                  messages, mvtec, nifti, synthetic, table, voc, webdataset, yolo)
 }  # fmt: skip
 """Adapter -> maker(folder, stems of the files) -> (data.path, options)."""
 

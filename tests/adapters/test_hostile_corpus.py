@@ -52,6 +52,10 @@ TASKS = {
     "yolo": TaskConfig(kind="detect", labels=("dent",)),
     "voc": TaskConfig(kind="detect", labels=("dent",)),
     "conversations": TaskConfig(kind="describe"),
+    "cvat": TaskConfig(kind="detect", labels=("dent",)),
+    "label_studio": TaskConfig(kind="detect", labels=("dent",)),
+    "labelme": TaskConfig(kind="detect", labels=("dent",)),
+    "messages": TaskConfig(kind="describe"),
     "deeppcb": TaskConfig(kind="detect", labels=("open",)),
 }
 

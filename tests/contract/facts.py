@@ -39,11 +39,15 @@ FACTS = {
     "conversations": Facts(
         "conversations.json row 3", "{}.png", "conversations.json", "images by path", "rows of JSON lines"
     ),
+    "cvat": Facts("annotations.xml image 3", "images/{}.png", "annotations.xml", "images by name"),
     "deeppcb": Facts("labels.csv line 4", "images/{}_test.png", "labels.csv", "board, template and boxes by path"),
     "dicom": Facts("c.dcm", "{}.dcm", "labels.csv", "labels by UID, accession, patient or path"),
     "huggingface": Facts(f"{ROWS} row 3", "", ROWS, "nothing: a row holds its picture", "rows"),
     "image_folder": Facts("good/c.png", "good/{}.png", "", "nothing: the folder is the label"),
+    "label_studio": Facts("annotations.json task 3", "images/{}.png", "annotations.json", "images by name"),
+    "labelme": Facts("c.json", "{}.png", "{}.json", "JSON files by path without ending"),
     "masks": Facts("images/c.png", "images/{}.png", "masks/{}.png", "masks by path without ending"),
+    "messages": Facts("messages.jsonl line 3", "", "messages.jsonl", "nothing: a row holds its picture", "rows"),
     "mvtec": Facts(TREE[0].format("c"), *TREE, "masks by kind and name"),
     "nifti": Facts("labels.csv line 4", "{}.nii", "labels.csv", "volumes by path"),
     "table": Facts("labels.csv line 4", "{}.png", "labels.csv", "images by path", "rows"),
