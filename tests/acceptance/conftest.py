@@ -28,6 +28,7 @@ def command(source: list[str], base: Path, run: Path) -> list[str]:
         "hardware.threads=1",
         "method.rank=2",
         "train.epochs=1",
+        "train.batch_size=8",
         "evaluate.batch_size=16",
         "task.question='Which is it, {labels}?'",
     ]

@@ -98,7 +98,7 @@ def test_broken_images_are_named_and_the_others_answered(built, capsys):
 
 def test_an_empty_folder_and_a_missing_one(built, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"empty holds no images \(\.bmp, "):
+    with pytest.raises(DataError, match=r"empty holds no images \(\.avif, \.bmp, "):
         predict.run([str(built), "--images", str(tmp_path / "empty")])
     with pytest.raises(DataError, match="there is nothing of that name"):
         predict.run([str(built), "--images", str(tmp_path / "absent")])

@@ -104,7 +104,7 @@ def test_pcb_boxes_asks_about_two_images_at_the_same_place(tmp_path):
             save(tmp_path / "source" / "images" / f"{n}_{kind}.png", picture(n, (200, 160)))
         rows.append([f"{n}_test.png", f"{n}_temp.png", "b", f"t{n}", '[[10,20,30,40,"open"]]'])
     write_csv(tmp_path / "source" / "labels.csv", rows)
-    found, summary, *_ = prepared(tmp_path, "pcb_boxes")
+    found, summary, *_ = prepared(tmp_path, "pcb_boxes", "task.labels=[open]")
     assert summary["tiles"]["made"] == 24
     whole = [example for example in found["test"] if example.boxes]
     assert {example.target for example in whole} == {'[{"label": "open", "box": [62.5, 125, 187.5, 250]}]'}

@@ -41,7 +41,7 @@ def test_files_have_the_promised_keys(prepared, capsys):
         assert [list(row) for row in rows] == [KEYS] * 30
         assert sum(rows[0]["probabilities"].values()) == pytest.approx(1)
     found = read_json(run.comparison)
-    assert (found["schema"], found["n"], found["groups"]) == (2, 30, 10)
+    assert (found["schema"], found["n"], found["groups"]) == (3, 30, 10)
     assert set(found["pairs"]) == {"tuned-base", "tuned-majority", "base-majority"}
     pair = found["pairs"]["tuned-base"]
     assert {"metric", "difference", "low", "high", "b", "c", "p", "p_noninferiority"} <= set(pair)

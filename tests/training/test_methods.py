@@ -41,11 +41,12 @@ def logits(model, batch):
 
 
 def test_a_typed_method_wins_over_the_recipe():
-    assert compose.compose(["recipe=defects"]).method.targets.language_model == "all"
-    full = compose.compose(["recipe=defects", "method=full"]).method.targets
+    lora = compose.compose(["recipe=defects", "model=qwen2_5_vl_7b"]).method.targets
+    assert (lora.vision_tower, lora.projector, lora.language_model) == ("none", "none", "all")
+    full = compose.compose(["recipe=defects", "model=qwen2_5_vl_7b", "method=full"]).method.targets
     assert (full.vision_tower, full.projector, full.language_model) == ("full", "full", "full")
     kept = compose.compose(["recipe=defects", "method=dora"]).method
-    assert (kept.variant, kept.targets.vision_tower) == ("dora", "full")
+    assert (kept.variant, kept.targets.vision_tower, kept.targets.language_model) == ("dora", "full", "all")
     narrowed = compose.compose(["recipe=defects", "method=full", "method.targets.vision_tower=none"]).method.targets
     assert (narrowed.vision_tower, narrowed.language_model) == ("none", "full")
 
