@@ -5,6 +5,7 @@ kernels, and on a CPU on the holes that the C library leaves between blocks, so 
 backward and what that takes is measured; a pass grows with its examples.
 """
 
+import ctypes
 import gc
 import resource
 from contextlib import suppress
@@ -124,9 +125,16 @@ def _forget_peak(device: torch.device) -> int:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
+    _return_freed_memory()
     with suppress(OSError):  # proc(5): 5 resets the peak; where /proc is read-only the pass may count for too little
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     return int(_process_mib("VmRSS") * MIB)
+
+
+def _return_freed_memory() -> None:
+    """Has glibc return freed blocks to the system: what it holds back would hide as much of the next pass."""
+    with suppress(AttributeError, OSError, TypeError):  # only glibc has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak_mib(device: torch.device) -> float:

@@ -41,7 +41,7 @@ def root(tmp_path_factory):
         rank_jobs.prepare(root / name)
     stage.run(rank_jobs.config(root / "model"), RunDir(root / "one"))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(rank_jobs.schedule.Schedule, "on_step_end", rank_jobs.schedule.Schedule.on_step_end)
+        patched.setattr(rank_jobs.trainer.Schedule, "on_step_end", rank_jobs.trainer.Schedule.on_step_end)
         rank_jobs.main(str(root / "model"), str(root), "begun=@4")
     jobs = [f"{name}={template}" for name, template in FORMS.items()]
     in_two_ranks(str(root / "model"), str(root), *jobs, "stopped=zero2@4", "begun=zero3")
