@@ -173,7 +173,7 @@ def _parse(text: str, found: list[str], *, sweep: bool = False) -> Override | No
         near = (
             ""
             if plain.partition("=")[0] in dotted_keys(Config)
-            else unknown_key(plain.partition("=")[0], dotted_keys(Config))
+            else unknown_key(plain.partition("=")[0], dotted_keys(Config), plain.partition("=")[2])
         )
         found.append(
             f"{text}: keys are neither added nor removed, so {text[0]!r} is not used. {near or f'Write {plain}'}"
@@ -333,7 +333,7 @@ def _is_path(where: str) -> bool:
 def _nearest_everywhere(line: str) -> str:
     """Adds the nearest key of the whole schema where the section itself held none."""
     where, sep, rest = line.partition(": ")
-    if not rest.startswith("there is no such key.") or "Did you mean" in rest:
+    if rest != "there is no such key.":
         return line
     return unknown_key(where, dotted_keys(Config)) if sep else line
 

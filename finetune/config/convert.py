@@ -52,21 +52,30 @@ def convert(value: Any, wanted: Any, where: str, problems: list[str]) -> Any:
     return value if wanted is Any else _to_scalar(value, wanted, where, problems)
 
 
-def unknown_key(where: str, menu: list[str]) -> str:
-    """Words the error for a key that does not exist, with the nearest match in `menu` (dotted keys)."""
-    near = _abbreviated(where, menu) or _elsewhere(where, menu) or _same_section(where, menu)
+def unknown_key(where: str, menu: list[str], value: object = "") -> str:
+    """Words the error for a key that does not exist, with what does it here.
+
+    Args:
+        where: the key as typed, dotted.
+        menu: the keys that there are.
+        value: as typed; what a name of another tool means may depend on it.
+    """
+    said = f"{where}: there is no such key."
+    elsewhere = None if _abbreviated(where, menu) else _elsewhere(where, menu, value)
+    if isinstance(elsewhere, other_tools.Note):
+        return f"{said} {elsewhere.sentence}"
+    near = _abbreviated(where, menu) or ([elsewhere] if elsewhere else _same_section(where, menu))
     near = near or difflib.get_close_matches(where, menu, n=1, cutoff=0.6)
-    return f"{where}: there is no such key.{f' Did you mean {near[0]}?' if near else ''}"
+    return f"{said} Did you mean {near[0]}?" if near else said
 
 
-def _elsewhere(where: str, menu: list[str]) -> list[str]:
+def _elsewhere(where: str, menu: list[str], value: object) -> other_tools.Answer | None:
     """What does here what the same name does in another tool; of an adapter's option, where it has that one."""
     section, _, leaf = where.rpartition(".")
     if section == "data.options":
         option = f"{section}.{other_tools.OPTIONS.get(leaf.lower())}"
-        return [option] if option in menu else []
-    hint = other_tools.hint(where)
-    return [hint] if hint else []
+        return option if option in menu else None
+    return other_tools.hint(where, value)
 
 
 def _leaves(where: str, menu: list[str]) -> dict[str, str]:
@@ -117,7 +126,7 @@ def _to_instance(value: Any, cls: type, where: str, problems: list[str]) -> Any:
         if name in fields:
             kept[name] = convert(item, hints[name], here, problems)
         else:
-            problems.append(unknown_key(here, [_join(where, known) for known in fields]))
+            problems.append(unknown_key(here, [_join(where, known) for known in fields], item))
     missing = [
         name
         for name, entry in fields.items()
