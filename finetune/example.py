@@ -121,6 +121,8 @@ class Prediction:
         text: the raw reply, untouched; for scored answers the winning label.
         answer: what the parser made of it, or None.
         probabilities: label -> probability, summing to 1, where the answering mode gives them.
+        even_probabilities: those by which the answer was chosen, where they are others: of a training that evened
+            labels out, before the shares that labels have in the data were put back.
         seconds: share of the wall-clock time of its batch.
         parser: name and version of the parser, so that a re-score can be told from a re-run.
         usage: what the reply of a provider took: `input_tokens`, `output_tokens`, and `cost` where it is known.
@@ -139,6 +141,12 @@ class Prediction:
     parser: str
     group: str
     usage: dict[str, float] | None = None
+    even_probabilities: dict[str, float] | None = None
+
+    @property
+    def deciding(self) -> dict[str, float] | None:
+        """The probabilities that explain the answer."""
+        return self.probabilities if self.even_probabilities is None else self.even_probabilities
 
 
 @dataclass(frozen=True)

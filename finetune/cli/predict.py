@@ -1,7 +1,9 @@
 """`python -m finetune predict RUN --images PATH [KEY=VALUE]...`: the tuned model of a finished run on new images.
 
 One JSON object an image on standard output: `path` (as given), `text`, `answer`, `outcome`, `probabilities`, `seconds`;
-of the task `detect` also `boxes`, xyxy pixels of the upright image.
+of the task `detect` also `boxes`, xyxy pixels of the upright image. The answer is the likeliest of `probabilities`, or
+what `evaluate.threshold` makes of them. A training that evened labels out (`train.balance`, `train.class_weights`)
+answers as if all were as common as it made them; `probabilities_in_data` are then those under the labels' own shares.
 Nobody knows the right answer of a new image, so `outcome` is null where there is an answer, else why there is none:
 `unparsed` or `truncated`. KEY=VALUE replaces a setting of the run that says where or how to answer, such as
 `hardware.device=cpu`, `evaluate.batch_size=1`, `evaluate.threshold=0.3` or `model.path=FOLDER`.
@@ -182,9 +184,15 @@ def _row(path: str, prediction: Prediction) -> Json:
         "text": prediction.text,
         "answer": prediction.answer,
         "outcome": prediction.outcome if prediction.answer is None else None,
-        "probabilities": prediction.probabilities,
+        "probabilities": prediction.deciding,
+        **_in_use(prediction),
         "seconds": round(prediction.seconds, 6),
     }
+
+
+def _in_use(prediction: Prediction) -> Json:
+    """Where training evened labels out: how likely each is where they are as common as in the training data."""
+    return {} if prediction.even_probabilities is None else {"probabilities_in_data": prediction.probabilities}
 
 
 def _in_pixels(answer: str | None, size: tuple[int, int]) -> list[Json] | None:

@@ -12,6 +12,9 @@ from finetune.rundir import Part
 FILE = "predictions:"
 """What stands before the path of answers that were made elsewhere, in `evaluate.models`."""
 
+LINEAR = ("classify",)
+"""Tasks whose question is the same for every image, so that a linear model on the picture alone can answer it."""
+
 LOCAL = ("base", "tuned")
 """Models that run on this machine from one copy of the weights; both are judged in two answering modes."""
 
@@ -34,15 +37,17 @@ class Rival:
 def rivals(config: Config) -> list[Rival]:
     """Everyone who is compared, in the order of `evaluate.models`.
 
-    A baseline joins the models that are compared by default; a list of one's own has to name it.
+    A baseline joins the models that are compared by default, and `linear` leaves them where it cannot answer; a list of
+    one's own stands as it is.
 
     Raises:
         ConfigError: two of them would have the same name.
     """
     baseline = config.baseline.name if config.baseline.kind != "none" else None
     wanted = list(config.evaluate.models)
-    if baseline is not None and config.evaluate.models == EVALUATED:
-        wanted.append(baseline)
+    if config.evaluate.models == EVALUATED:
+        wanted = [name for name in EVALUATED if name != "linear" or config.task.kind in LINEAR]
+        wanted += [baseline] if baseline is not None else []
     found = [_rival(config, name) for name in wanted]
     double = [who for who, count in Counter(rival.who for rival in found).items() if count > 1]
     taken = [rival.who for rival in found if rival.path is not None and rival.who in (*RIVALS, baseline)]

@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 STAGES = ("prepare", "train", "evaluate", "report", "export")
 
-EVALUATED = ("majority", "base", "tuned")
+EVALUATED = ("majority", "linear", "base", "tuned")
 """Models that are compared unless `evaluate.models` says otherwise."""
 
-RIVALS = (*EVALUATED, "linear")
+RIVALS = EVALUATED
 """Models of our own that `evaluate.models` may name, besides `baseline.name` and `predictions:PATH`."""
 
 AUGMENTS = ("none", "flips", "inspection", "upright")

@@ -71,7 +71,8 @@ def _decided(row: Prediction, positive: str, threshold: float) -> Prediction:
         return row
     others = {label: chance for label, chance in chances.items() if label != positive}
     answer = positive if chances[positive] >= threshold else max(others, key=others.__getitem__)
-    return replace(row, answer=answer, outcome="correct" if answer == row.gold else "wrong")
+    outcome: Outcome = "correct" if answer == row.gold else "wrong"
+    return replace(row, answer=answer, outcome=outcome, even_probabilities=None)  # the threshold decided
 
 
 def by_unit(test: Test, evaluate: EvaluateConfig) -> Test:
@@ -161,6 +162,7 @@ def _unit(rows: Sequence[Prediction], test: Test, evaluate: EvaluateConfig) -> P
         answer=answer,
         outcome=outcome,
         probabilities=chances,
+        even_probabilities=None,
         seconds=sum(row.seconds for row in rows),
     )
 

@@ -12,8 +12,11 @@ POINTS = 200
 
 
 def confidence(row: Prediction) -> float:
-    """Probability of the likeliest answer; -1 where the model gave none, so that it is handed over first."""
-    return max(row.probabilities.values()) if row.probabilities and row.outcome in ANSWERED else -1.0
+    """Probability of the answer given; -1 where the model gave none, so that it is handed over first.
+
+    It need not be the likeliest label: a threshold may have decided, or a training that evened labels out.
+    """
+    return row.probabilities.get(str(row.answer), 0.0) if row.probabilities and row.outcome in ANSWERED else -1.0
 
 
 def curve(rows: Sequence[Prediction]) -> list[list[float]]:

@@ -73,7 +73,8 @@ class LocalPredictor:
         name: what the answers say they are from; the digest of the weights is added.
         adapter: sha256 of the adapter's weights, or "" where it is no file; the tuned answers name it.
         prior: label -> share in the data over share in training, where training evened labels out; it is put back into
-            the probabilities of the tuned model, whose answer stays the one that it was trained to give.
+            the probabilities of the tuned model, whose answer stays the one that it was trained to give; the row then
+            holds both.
         longest: tokens that the answer to an open question may take; a closed one has those of its longest label.
         base: whether the adapter is known to be of these weights: verified, unverified, or None without an adapter.
         form: example -> the notation that its boxes are asked for in.
@@ -236,11 +237,12 @@ class LocalPredictor:
                         answer,
                         outcome=outcome,
                         probabilities=probabilities,
+                        even_probabilities=even,
                         image_sha256=digest,
                         seconds=(shared_s + own_s) / len(batch),
                         model=self.name if who == "base" else self.tuned_name,
                     )
-                    for example, digest, (text, answer, outcome, probabilities) in zip(
+                    for example, digest, (text, answer, outcome, probabilities, even) in zip(
                         batch, digests, rows, strict=True
                     )
                 ]
@@ -255,11 +257,14 @@ class LocalPredictor:
             found[mode] = []
             for row, own in zip(scores.double(), choices, strict=True):
                 if not own:
-                    found[mode].append(("", None, "unparsed", None))  # an open answer: what was written takes its place
+                    found[mode].append(
+                        ("", None, "unparsed", None, None)
+                    )  # an open answer: what was written takes its place
                     continue
                 chances = dict(zip(own, row[: len(own)].softmax(-1).tolist(), strict=True))
                 answer = max(chances, key=lambda label: chances[label])
-                found[mode].append((answer, answer, None, undone(self.prior if who == "tuned" else None, chances)))
+                prior = self.prior if who == "tuned" else None
+                found[mode].append((answer, answer, None, undone(prior, chances), chances if prior else None))
         return found
 
     def _generated(self, batch: Sequence[Example], prefix: Prefix, choices: Texts) -> list["_Reply"]:
@@ -276,7 +281,7 @@ class LocalPredictor:
         ):
             text = self.encoder.decode(ids)
             answer = self.judge.parse(text, example) if ended else None
-            replies.append((text, answer, None if ended else "truncated", None))
+            replies.append((text, answer, None if ended else "truncated", None, None))
         return replies
 
     def _model_ends(self) -> set[int]:
@@ -290,7 +295,8 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError) or "alloc" in told
 
 
-_Reply = tuple[str, str | None, Outcome | None, dict[str, float] | None]
+_Reply = tuple[str, str | None, Outcome | None, dict[str, float] | None, dict[str, float] | None]
+"""Text, answer, outcome, probabilities, and those by which the answer was chosen where they are others."""
 
 
 def opened(config: Config, run: RunDir, part: Part, who: Sequence[str], *, keep: bool = True) -> LocalPredictor:

@@ -111,6 +111,7 @@
         bars.append(make("span", "", pair[0]), meter, make("span", "p", share(pair[1])));
       });
       line.append(bars);
+      if (entry.even) line.append(make("div", "note", "As if all labels were as common as training made them."));
       if (entry.text !== undefined) line.append(make("div", "note", "Reply: “" + entry.text + "”"));
       if (entry.written !== undefined) line.append(make("div", "note", "Written freely: “" + entry.written + "”"));
       facts.append(line);

@@ -176,7 +176,7 @@ def _kind(right: Mapping[str, bool]) -> str:
 
 
 def _said(row: Json, most: int) -> Json:
-    probabilities: dict[str, float] = row["probabilities"] or {}
+    probabilities: dict[str, float] = row.get("even_probabilities") or row["probabilities"] or {}
     ranked = sorted(probabilities.items(), key=lambda entry: -entry[1])[: 6 if most > 300 else 3]
     answer = row["answer"]
     said = {"answer": answer if answer is None else answer[:most], "outcome": row["outcome"]}
@@ -184,6 +184,8 @@ def _said(row: Json, most: int) -> Json:
         said["text"] = row["text"][:most]
     if ranked:
         said |= {"p": probabilities.get(answer or ""), "probabilities": [[label, round(p, 4)] for label, p in ranked]}
+    if row.get("even_probabilities"):
+        said["even"] = True
     return said
 
 

@@ -166,11 +166,11 @@ def sentences(facts: Facts) -> list[str]:
     """The comparison in plain sentences, for a reader who signs."""
     comparison, other = facts.comparison, against(facts)
     if other is None:
-        return [f"{wording.tested(comparison)}."]
+        return [f"{wording.tested(comparison)}.", *wording.beside_linear(comparison)]
     told = wording.summary(comparison, other)
     if facts.rival and "tuned-base" in comparison["pairs"]:
         told.append(wording.headline(comparison))
-    return told + wording.alike(facts.metrics["models"])
+    return told + wording.beside_linear(comparison) + wording.alike(facts.metrics["models"])
 
 
 def figures(facts: Facts) -> list[Figure]:

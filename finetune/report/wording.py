@@ -148,10 +148,32 @@ FLOORS = {
 }
 
 
+LINEAR = {
+    "few": "It did better than a linear classifier on the frozen vision tower, on too few groups to be sure.",
+    "worse": "It is worse than a linear classifier on the frozen vision tower.",
+    "open": "It is not proven to be better than a linear classifier on the frozen vision tower.",
+}
+NEXT = (
+    "Next: train longer (train.epochs), let vision tower and projector learn (method.targets), even the labels out "
+    "(train.balance=true), or take a larger base; until then the linear classifier is the cheaper answer."
+)
+
+
 def headline(comparison: Json) -> str:
-    """The verdict on the tuning in one short sentence."""
-    pair = comparison["pairs"].get("tuned-base")
-    return HEADLINES[standing(pair)] if pair else "Tuned and base model were not both evaluated."
+    """The verdict on the tuning in one short sentence, and a second one where a linear model does as well."""
+    pair, linear = (comparison["pairs"].get(f"tuned-{other}") for other in ("base", "linear"))
+    said = HEADLINES[standing(pair)] if pair else "Tuned and base model were not both evaluated."
+    return f"{said} {LINEAR[standing(linear)]}" if linear and standing(linear) in LINEAR else said
+
+
+def beside_linear(comparison: Json) -> list[str]:
+    """The figures beside a linear model that is as good, and what to try next; nothing where tuned is better."""
+    pair = comparison["pairs"].get("tuned-linear")
+    if not pair or standing(pair) not in LINEAR:
+        return []
+    models = comparison["models"]
+    tuned, linear = (percent(models[who][pair["metric"]]["value"]) for who in ("tuned", "linear"))
+    return [f"The linear classifier reached {linear} {metric(pair['metric'])}, the tuned model {tuned}. {NEXT}"]
 
 
 def summary(comparison: Json, other: str = "base") -> list[str]:
@@ -212,7 +234,7 @@ def table(comparison: Json) -> str:
         rows.append([who, *cells, f"{100 * mode['agreement']['value']:.1f}" if mode else ""])
     lines = [f"{tested(comparison)}; percent [95 % interval]", "", *_aligned(rows), ""]
     lines += _aligned([_pair_cells(name, pair) for name, pair in comparison["pairs"].items()])
-    return "\n".join([*lines, "", headline(comparison)])
+    return "\n".join([*lines, "", headline(comparison), *beside_linear(comparison)])
 
 
 def _cell(name: str, score: Json | None) -> str:

@@ -72,6 +72,7 @@ class Judge:
         model: str,
         outcome: Outcome | None = None,
         probabilities: dict[str, float] | None = None,
+        even_probabilities: dict[str, float] | None = None,
     ) -> Prediction:
         """The line that is written down; `outcome` is given where the reply itself says nothing (cut off, refused)."""
         return Prediction(
@@ -83,6 +84,7 @@ class Judge:
             answer=answer,
             outcome=outcome or self.outcome(text, answer, example),
             probabilities=probabilities,
+            even_probabilities=even_probabilities,
             seconds=seconds,
             model=model,
             parser=self.parser(example),

@@ -47,6 +47,10 @@ class Journal:
         mark = ", the best so far" if row["best"] else ""
         tqdm.write(f"step {row['step']}: validation {row['metric']} {row['value']:.3f}{mark}", file=sys.stderr)
 
+    def say(self, text: str) -> None:
+        """Prints a line above the bar."""
+        tqdm.write(text, file=sys.stderr)
+
     def close(self) -> None:
         """Closes the progress bar."""
         if self._bar is not None:
@@ -72,6 +76,9 @@ class Unwritten(Journal):
 
     def validation(self, row: Json) -> None:
         """Writes nothing."""
+
+    def say(self, text: str) -> None:
+        """Says nothing."""
 
     def close(self) -> None:
         """Nothing is open."""

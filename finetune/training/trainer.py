@@ -30,7 +30,7 @@ from finetune.training.resumable_trainer import ResumingTrainer
 from finetune.training.sampler import BatchSampler, Share
 from finetune.training.signals import Interruption, ignore_in_worker
 from finetune.training.trainable_state import Divided, Trained
-from finetune.training.validation import Validator, Verdict
+from finetune.training.validation import FloorWatch, Validator, Verdict
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -83,6 +83,7 @@ class AnswerTrainer(ResumingTrainer):
         self.examples = examples
         self.best: dict[str, Tensor] | None = None
         self.verdict: Json = {}
+        self._watch = None if validator is None else FloorWatch(validator.floor, validator.config)
         self.sampler = BatchSampler(
             len(examples),
             self._share(args, train),
@@ -233,6 +234,9 @@ class AnswerTrainer(ResumingTrainer):
         self.journal.validation(
             {**row, **dataclasses.asdict(result), "n": len(self.validator.examples), "best": better}
         )
+        told = self._watch.warning(result.value) if self._watch else None
+        if told:
+            self.journal.say(told)
         self._last = time.perf_counter()
         return {}
 

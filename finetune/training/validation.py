@@ -31,6 +31,10 @@ class Verdict:
     log_probability: float
 
 
+AT_FLOOR = 2
+"""Validations in a row at the floor after which the training says so."""
+
+
 class Validator:
     """Scores the labels of every validation example, and the right text where an answer is open.
 
@@ -63,6 +67,14 @@ class Validator:
     def metric(self) -> str:
         """Name of the metric."""
         return self.config.evaluate.decision.metric
+
+    @property
+    def floor(self) -> float | None:
+        """What always giving the commonest answer would reach; None where questions have no labels in common."""
+        golds = [example.target for example in self.examples]
+        if not self.labels or any(choices != self.labels for choices in self.choices):
+            return None
+        return max(map(golds.count, set(golds))) / len(golds) if self.metric == "accuracy" else 1 / len(set(golds))
 
     def __call__(self, model: Any) -> Verdict:
         """Judges the model as it is, in evaluation mode; the mode it was in comes back."""
@@ -109,6 +121,39 @@ class Validator:
         if start not in self._texts:
             self._texts[start] = self.features.without_pixels(self.encoder.prompts(batch, images))
         return self.features.feed(self._texts[start], images)
+
+
+class FloorWatch:
+    """Notices a training that does no better than always giving the commonest answer.
+
+    Args:
+        floor: what that would reach; None = there is no such figure.
+        config: whose settings are advised to change.
+    """
+
+    def __init__(self, floor: float | None, config: Config) -> None:
+        """Counts from nought."""
+        self.floor, self.config, self.count = floor, config, 0
+
+    def warning(self, value: float) -> str | None:
+        """What to say after a validation: a line once `AT_FLOOR` in a row stood at the floor, and only then."""
+        if self.floor is None or value > self.floor + 1e-9:
+            self.count = 0
+            return None
+        self.count += 1
+        if self.count != AT_FLOOR:
+            return None
+        return (
+            f"warning: {AT_FLOOR} validations in a row are no better than always giving the commonest answer "
+            f"({self.floor:.3f}): nothing is learnt yet. If it stays so, try {', '.join(self._advice())}."
+        )
+
+    def _advice(self) -> list[str]:
+        targets, train = self.config.method.targets, self.config.train
+        parts = {"vision_tower": targets.vision_tower, "projector": targets.projector}
+        found = [f"method.targets.{name}=all" for name, target in parts.items() if target == "none"]
+        found += [] if train.balance else ["train.balance=true"]
+        return [*found, f"train.epochs={2 * train.epochs:g}", "rates three times as high (train.learning_rates)"]
 
 
 def _log_softmax(row: Sequence[float]) -> list[float]:

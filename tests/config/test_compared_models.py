@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from finetune.config import checks, compared_models
-from finetune.config.schema import BaselineConfig, Config, EvaluateConfig, ModelConfig
+from finetune.config.schema import BaselineConfig, Config, EvaluateConfig, ModelConfig, TaskConfig
 from finetune.errors import ConfigError
 from finetune.rundir import RunDir
 
@@ -15,11 +15,22 @@ def chosen(*models, kind="none", **settings):
 
 
 def test_everyone_by_default_and_how_each_is_asked():
-    assert compared_models.names(chosen()) == ["majority", "base", "tuned"]
+    assert compared_models.names(chosen()) == ["majority", "linear", "base", "tuned"]
     found = compared_models.rivals(chosen(kind="recorded"))
     assert [(r.who, r.predictor) for r in found] == [
-        *(("majority", "majority"), ("base", "local"), ("tuned", "local"), ("gpt", "recorded"))
+        *(("majority", "majority"), ("linear", "linear"), ("base", "local"), ("tuned", "local")),
+        ("gpt", "recorded"),
     ]
+
+
+@pytest.mark.parametrize("kind", ["tags", "answer", "extract", "detect", "describe"])
+def test_linear_is_left_out_by_default_where_it_cannot_answer(kind):
+    config = replace(chosen(kind="recorded"), task=TaskConfig(kind=kind))
+    assert compared_models.names(config) == ["majority", "base", "tuned", "gpt"]
+
+
+def test_a_list_without_linear_stays_without():
+    assert compared_models.names(chosen("majority", "base", "tuned")) == ["majority", "base", "tuned"]
 
 
 def test_a_list_of_ones_own_has_to_name_the_baseline():

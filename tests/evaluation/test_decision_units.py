@@ -74,3 +74,12 @@ def test_images_are_units_by_themselves():
     assert decision_units.by_unit(TEST, rule()) is TEST
     whole = decision_units.by_unit(replace(TEST, folds=("a",) * 3 + ("b",) * 3), rule(unit="group", aggregate="any"))
     assert ([e.target for e in whole.examples], whole.folds) == (["bad", "good"], ("a", "b"))
+
+
+def test_an_answer_that_a_threshold_gave_is_explained_by_the_probabilities_that_it_looked_at():
+    test = asked(["bad", "good"])
+    rows = [replace(row, even_probabilities={"bad": 0.9, "good": 0.1}) for row in answers(test, "++", [0.8, 0.8])]
+    first, second = decision_units.at_threshold(rows, "bad", 0.3)
+    assert (first.answer, second.answer) == ("bad", "good")
+    assert (first.deciding, second.deciding) == ({"bad": 0.8, "good": pytest.approx(0.2)}, second.probabilities)
+    assert [row.deciding for row in decision_units.at_threshold(rows, "bad", None)] == [{"bad": 0.9, "good": 0.1}] * 2

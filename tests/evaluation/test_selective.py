@@ -27,7 +27,9 @@ def test_what_failed_is_handed_over_first_whatever_its_probabilities(mark):
     assert selective.confidence(row) == -1.0
 
 
-def test_confidence_is_that_of_the_likeliest_answer():
+def test_confidence_is_that_of_the_answer_and_not_of_the_likeliest_label():
+    row = replace(SURE[0], answer="bad", probabilities={"bad": 0.3, "good": 0.7})
+    assert selective.confidence(row) == 0.3
     assert selective.confidence(SURE[0]) == 0.9
     assert selective.confidence(answers(TEST, "+" * 100)[0]) == -1.0  # no probabilities
 

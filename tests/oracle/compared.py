@@ -10,9 +10,10 @@ ELSEWHERE = "predictions:"
 
 def names(config: Config) -> list[str]:
     """Everyone who is compared: the models that are named and, where only the usual ones are, the baseline."""
-    found = [_name(model) for model in config.evaluate.models]
-    usual = config.evaluate.models == EVALUATED and config.baseline.kind != "none"
-    return [*found, config.baseline.name] if usual else found
+    if config.evaluate.models != EVALUATED:
+        return [_name(model) for model in config.evaluate.models]
+    fixed = "majority", *(["linear"] * (config.task.kind == "classify")), "base", "tuned"
+    return [*fixed, *([config.baseline.name] if config.baseline.kind != "none" else [])]
 
 
 def replaced(config: Config) -> str | None:

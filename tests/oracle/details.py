@@ -105,7 +105,8 @@ def usage(rows: Sequence[Row]) -> Tree:
 
 def confidence(row: Row) -> float:
     """Probability of the likeliest answer, or -1."""
-    return max(row["probabilities"].values()) if row["probabilities"] and row["outcome"] not in FAILED else -1.0
+    told = row["probabilities"] and row["outcome"] not in FAILED
+    return row["probabilities"].get(row["answer"], 0.0) if told else -1.0
 
 
 def selective(rows: Sequence[Row], validation: Sequence[Row], target: float | None) -> Tree:

@@ -240,8 +240,10 @@ def test_the_temperature_is_the_same_by_either_code(chances, golds):
     "models", [EVALUATED, ("tuned", "predictions:/a/Site B-2.predictions.jsonl"), ("linear", "gpt")]
 )
 @pytest.mark.parametrize("primary", [None, "gpt", "predictions:x/OLD.cnn.jsonl"])
-def test_who_is_compared_is_the_same_by_either_code(kind, models, primary):
+@pytest.mark.parametrize("task", ["classify", "tags"])
+def test_who_is_compared_is_the_same_by_either_code(kind, models, primary, task):
     config = Config(
+        task=TaskConfig(kind=task),
         baseline=replace(Config().baseline, kind=kind, name="gpt"),
         evaluate=rule(models=models, primary_baseline=primary),
     )

@@ -18,7 +18,7 @@ from finetune.rundir import RunDir, read_json, read_jsonl, sha256_file
 
 KEYS = [
     *("id", "image_sha256", "question", "gold", "text", "answer", "outcome"),
-    *("probabilities", "seconds", "model", "parser", "group", "usage"),
+    *("probabilities", "seconds", "model", "parser", "group", "usage", "even_probabilities"),
 ]
 
 
@@ -33,7 +33,7 @@ def test_files_have_the_promised_keys(prepared, capsys):
     names = {path.relative_to(run.eval).as_posix() for path in evaluate.run(chosen, run)}
     assert names == {
         *(f"{who}.predictions.jsonl" for who in ("majority", "base", "tuned", "base.generated", "tuned.generated")),
-        *("base.validation.predictions.jsonl", "tuned.validation.predictions.jsonl"),
+        *("linear.predictions.jsonl", "base.validation.predictions.jsonl", "tuned.validation.predictions.jsonl"),
         *("predictions.json", "metrics.json", "comparison.json", "panels.json", "panels.replies.jsonl"),
     }
     for who in ("base", "tuned", "majority"):
@@ -42,7 +42,8 @@ def test_files_have_the_promised_keys(prepared, capsys):
         assert sum(rows[0]["probabilities"].values()) == pytest.approx(1)
     found = read_json(run.comparison)
     assert (found["schema"], found["n"], found["groups"]) == (3, 30, 10)
-    assert set(found["pairs"]) == {"tuned-base", "tuned-majority", "base-majority"}
+    who = ("tuned", "linear", "base", "majority")
+    assert set(found["pairs"]) == {f"{a}-{b}" for i, a in enumerate(who) for b in who[i + 1 :]}
     pair = found["pairs"]["tuned-base"]
     assert {"metric", "difference", "low", "high", "b", "c", "p", "p_noninferiority"} <= set(pair)
     assert (pair["metric"], pair["p_noninferiority"]) == ("accuracy", None)

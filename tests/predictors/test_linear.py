@@ -65,8 +65,8 @@ class Rows:
     def __init__(self, rows):
         self.rows = rows
 
-    def features(self, example):
-        return self.rows[example.id], "0" * 64
+    def many(self, examples):
+        return ((self.rows[example.id], "0" * 64) for example in examples)
 
 
 def example(number, label):
@@ -115,6 +115,52 @@ def test_features_are_those_of_the_frozen_tower(built):
         ).last_hidden_state[0]
     np.testing.assert_allclose(row, torch.cat([seen.mean(0), seen.max(0).values]).numpy(), atol=1e-5)
     assert digest == decode.digest(images)
+
+
+def test_a_batch_gives_what_each_picture_gives_alone(built, monkeypatch):
+    run, config = RunDir(built), built_run.load(built)
+    examples = [row for name in ("test", "train") for row in example_files.read_split(run.data / f"{name}.jsonl")][:9]
+    batched, lone = (linear.Tower(config, source.image_root(config, run)) for _ in range(2))
+    sizes, pooled = [], linear.Tower._pooled
+
+    def watched(self, examples, images):
+        sizes.append(len(examples))
+        return pooled(self, examples, images)
+
+    monkeypatch.setattr(linear.Tower, "_pooled", watched)
+    monkeypatch.setattr(linear, "TOGETHER", 4)
+    found = list(batched.many([*examples, examples[0]]))
+    assert sizes == [4, 1, 4, 1]  # the first batch is held against its first picture alone
+    expected = [lone.features(example) for example in examples]
+    assert [digest for _, digest in found] == [digest for _, digest in [*expected, expected[0]]]
+    for (row, _), (own, _) in zip(found, [*expected, expected[0]], strict=True):
+        np.testing.assert_allclose(row, own, atol=1e-4)
+
+
+def test_a_tower_that_a_batch_changes_is_asked_one_picture_at_a_time(built, monkeypatch):
+    run, config = RunDir(built), built_run.load(built)
+    examples = example_files.read_split(run.data / "train.jsonl")[:5]
+    tower, pooled = linear.Tower(config, source.image_root(config, run)), linear.Tower._pooled
+    monkeypatch.setattr(
+        linear.Tower, "_pooled", lambda self, rows, images: pooled(self, rows, images) + (len(rows) > 1)
+    )
+    found = [row for row, _ in tower.many(examples)]
+    np.testing.assert_array_equal(found, [pooled(tower, [e], [load(tower, e)])[0] for e in examples])
+
+
+def load(tower, example):
+    return [decode.load(tower.root, ref) for ref in example.images]
+
+
+def test_of_too_many_pictures_rare_labels_keep_theirs(monkeypatch, capsys):
+    monkeypatch.setattr(linear, "MOST", 10)
+    train = [example(i, "rare" if i % 10 == 0 else "common") for i in range(40)]
+    kept = linear.few(train)
+    assert [e.target for e in kept].count("rare") == 4
+    assert len(kept) == 10
+    assert kept == sorted(kept, key=train.index)
+    assert "fitted on 10 of 40 training pictures" in capsys.readouterr().err
+    assert linear.few(train[:10]) == train[:10]
 
 
 def test_the_row_in_a_comparison(built):

@@ -94,7 +94,9 @@ def test_a_shifted_share_is_put_back_into_probabilities_but_not_into_answers(loa
         weighted = {label: p * prior[label] for label, p in before.probabilities.items()}
         expected = {label: p / sum(weighted.values()) for label, p in weighted.items()}
         assert after.probabilities == pytest.approx(expected, abs=1e-6)
-        assert after.answer == before.answer
+        assert after.answer == before.answer == max(after.deciding, key=after.deciding.get)
+        assert after.deciding == after.even_probabilities == pytest.approx(before.probabilities, abs=1e-6)
+        assert before.even_probabilities is None
     base = list(predictor_of(loaded, 5, prior=prior).predict(examples[:1], root, "score", "base"))
     assert base[0].probabilities == pytest.approx(
         next(predictor_of(loaded, 5).predict(examples[:1], root, "score", "base")).probabilities

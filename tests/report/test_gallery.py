@@ -164,3 +164,11 @@ def test_blurred_pictures_hold_no_fine_pattern():
     assert high - low < 12
     low, high = decoded(board).convert("L").getextrema()
     assert high - low > 100
+
+
+def test_the_probabilities_beside_an_answer_are_those_that_gave_it():
+    own = {"probabilities": {"good": 0.8, "pit": 0.2}, "even_probabilities": {"good": 0.4, "pit": 0.6}}
+    found = built({"tuned": [row(answer="pit", **own)]}).items[0]["said"]["tuned"]
+    assert (found["p"], found["probabilities"][0], found["even"]) == (0.6, ["pit", 0.6], True)
+    plain = built({"tuned": [row(answer="good", probabilities={"good": 0.8, "pit": 0.2})]}).items[0]["said"]["tuned"]
+    assert (plain["p"], "even" in plain) == (0.8, False)

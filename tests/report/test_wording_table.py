@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report import bare
 
-from finetune.report import wording
+from finetune.report import verdict_page, wording
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,34 @@ def test_irregular_plurals():
 def test_the_headline_of_the_tuning(low, high, discordant, groups, said):
     found = bare.pair(0.1, low, high, groups=groups, discordant_groups=discordant)
     assert wording.headline({"pairs": {"tuned-base": found}}).endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.5, -0.4, "It is worse than a linear classifier on the frozen vision tower."),
+        (-0.1, 0.1, "It is not proven to be better than a linear classifier on the frozen vision tower."),
+    ],
+)
+def test_a_linear_classifier_that_does_as_well_is_in_the_headline_and_beside_it(low, high, said):
+    pairs = {"tuned-base": bare.pair(0.3, 0.2, 0.4), "tuned-linear": bare.pair((low + high) / 2, low, high)}
+    found = bare.comparison(pairs=pairs)
+    found["models"]["linear"] = {"accuracy": bare.score(0.95)}
+    assert wording.headline(found) == f"The tuned model is better than its base. {said}"
+    (line,) = wording.beside_linear(found)
+    assert line.startswith(
+        "The linear classifier reached 95.0\u202f% accuracy, the tuned model 80.0\u202f%. Next: train"
+    )
+    assert wording.table(found).endswith(f"{said}\n{line}")
+    assert line in verdict_page.sentences(bare.facts(comparison=found))
+    assert said in verdict_page.title(bare.facts(comparison=found | {"decision": found["decision"] | {"rule": {}}}))
+
+
+def test_a_tuned_model_above_the_linear_classifier_says_nothing_of_it():
+    pairs = {"tuned-base": bare.pair(0.3, 0.2, 0.4), "tuned-linear": bare.pair(0.1, 0.05, 0.2)}
+    found = bare.comparison(pairs=pairs)
+    assert wording.headline(found) == "The tuned model is better than its base."
+    assert wording.beside_linear(found) == wording.beside_linear(bare.comparison()) == []
 
 
 def test_no_pair_no_headline():

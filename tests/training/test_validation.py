@@ -3,9 +3,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from finetune.config.schema import Config, DecisionConfig, EvaluateConfig, TaskConfig
+from finetune.config.schema import Config, DecisionConfig, EvaluateConfig, TaskConfig, TrainConfig
 from finetune.example import Example
-from finetune.training.validation import Validator, Verdict, verdict
+from finetune.training.validation import FloorWatch, Validator, Verdict, verdict
 
 SCORES = np.log([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
 GOLD = ["no", "no", "no", "yes"]
@@ -59,3 +59,35 @@ def test_choices_of_a_question_of_its_own_count_as_right_or_wrong():
     scores = [[-1.0, -2.0], [-1.0, -2.0]]
     found = judged("answer", ["left", "right"], (), scores, meta={"offered": "left|right"}, choices="offered")
     assert found.value == pytest.approx(1 / 2)
+
+
+@pytest.mark.parametrize(("metric", "floor"), [("accuracy", 0.75), ("balanced_accuracy", 0.5), ("sensitivity", 0.5)])
+def test_the_floor_is_what_the_commonest_answer_reaches(metric, floor):
+    config = Config(evaluate=EvaluateConfig(decision=DecisionConfig(metric=metric)))
+    examples = [Example(str(i), (), gold, str(i)) for i, gold in enumerate(GOLD)]
+    validator = Validator(config, None, None, examples, ("no", "yes", "never seen"))
+    assert validator.floor == floor
+    same = np.log([[0.8, 0.1, 0.1]] * 4)  # one answer to all reaches it and no more
+    assert verdict(same, GOLD, ["no", "yes", "never seen"], metric).value == floor
+    assert Validator(config, None, None, examples, ()).floor is None
+
+
+def test_a_training_at_the_floor_says_so_once_and_what_to_change():
+    watch = FloorWatch(0.5, Config())
+    assert watch.warning(0.5) is None
+    told = watch.warning(0.5)
+    assert "2 validations in a row are no better than always giving the commonest answer (0.500)" in told
+    assert "method.targets.vision_tower=all" in told
+    assert "train.balance=true" in told
+    assert watch.warning(0.4) is None
+    assert watch.warning(0.6) is None
+    assert [watch.warning(0.5), watch.warning(0.5) is None] == [None, False]
+
+
+def test_a_training_above_the_floor_or_without_one_says_nothing():
+    watch = FloorWatch(0.5, Config())
+    assert [watch.warning(value) for value in (0.5, 0.51, 0.5, 0.52)] == [None] * 4
+    assert [FloorWatch(None, Config()).warning(0.0) for _ in range(4)] == [None] * 4
+    balanced = Config(train=TrainConfig(balance=True))
+    watch = FloorWatch(0.5, balanced)
+    assert "train.balance" not in [watch.warning(0.5), watch.warning(0.5)][1]
