@@ -23,8 +23,9 @@ FIELDS = ("image", "question", "labels", "examples")
 LIVE = ("openai_compatible", "any_llm")
 """Kinds of baseline that ask over a network."""
 
-KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(?:API_)?KEY(?:_[A-Z0-9]+)?|[A-Z][A-Z0-9_]*_API_TOKEN")
-"""Names of environment variables whose values may be sent as a key: no other secret of this machine is."""
+KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_API_(?:KEY|TOKEN)(?:_[A-Z0-9]+)?")
+"""Names of environment variables whose values may be sent as a key: no other secret of this machine is,
+such as AWS_SECRET_ACCESS_KEY."""
 
 _PORTS = {"http": 80, "https": 443}
 _EXPECTED = "expected https://HOST/PATH or http://HOST:PORT/PATH."

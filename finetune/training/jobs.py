@@ -12,7 +12,7 @@ import jinja2
 
 from finetune.config.compose import bundled
 from finetune.config.schema import Config
-from finetune.errors import ResourceError
+from finetune.errors import ConfigError, ResourceError
 
 
 def in_allocation(environment: Mapping[str, str] = os.environ) -> bool:
@@ -42,7 +42,15 @@ def ranks_command(config: Config, run: Path) -> list[str]:
 
 
 def slurm_script(config: Config, run: Path, arguments: Sequence[str]) -> str:
-    """The batch script that runs the same command inside a job."""
+    """The batch script that runs the same command inside a job.
+
+    Raises:
+        ConfigError: the run's folder or the working folder has a control character in its name: a line break would
+            start a line of its own in the script.
+    """
+    for what, folder in (("run.dir", str(run.absolute())), ("the working folder", os.getcwd())):
+        if not folder.isprintable():
+            raise ConfigError(f"{what}: {folder!r} holds a character that a batch script cannot carry; rename it.")
     return _render(
         "slurm",
         name=_plain(run.name),

@@ -19,6 +19,6 @@ def run(_small, tmp_path, monkeypatch):
 
     from finetune.rundir import RunDir
 
-    monkeypatch.setenv("RIVAL_KEY", small_run.KEY)
+    monkeypatch.setenv("RIVAL_API_KEY", small_run.KEY)
     shutil.copytree(_small.root, tmp_path / "run")
     return RunDir(tmp_path / "run")

@@ -95,7 +95,7 @@ def configured(run: RunDir, url: str, way: str = "compatible", **changes: object
         "rival",
         model=model,
         base_url=url + path,
-        api_key_env="RIVAL_KEY",
+        api_key_env="RIVAL_API_KEY",
         policy=str(run.root / "policy.yaml"),
         retries=2,
         rate_per_min=6000,

@@ -254,7 +254,7 @@ def test_plain_http_stays_on_this_machine(loading):
     assert loading(near, endpoint="http://127.0.0.1:8000/v1").address == ("127.0.0.1", 8000)
 
 
-@pytest.mark.parametrize("name", ["HOME", "AWS_SECRET_ACCESS", "DB_PASSWORD", "lower_api_key"])
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "SSH_KEY", "HOME", "DB_PASSWORD", "lower_api_key"])
 def test_no_other_variable_is_sent_as_a_key(loading, name):
     usual = BaselineConfig("openai_compatible", model="m", base_url="https://api.example.org/v1")
     with pytest.raises(EgressError, match=f"'{name}' is not the name of a key"):

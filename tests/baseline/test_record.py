@@ -19,7 +19,7 @@ from finetune.rundir import RunDir, read_json, read_jsonl
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     """`record` on a folder of forty small pictures; everything but the policy."""
-    monkeypatch.setenv("RIVAL_KEY", small_run.KEY)
+    monkeypatch.setenv("RIVAL_API_KEY", small_run.KEY)
     for number in range(40):
         file = tmp_path / "images" / small_run.LABELS[number % 2] / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def command(tmp_path, monkeypatch):
         return [
             *("record", f"data.path={tmp_path / 'images'}", f"run.dir={tmp_path / 'run'}", "data.split.test=0.5"),
             *("network=allow", "baseline=openai_compatible", "baseline.name=rival", "baseline.model=gpt-4o"),
-            *(f"baseline.base_url={url}/v1", "baseline.api_key_env=RIVAL_KEY", "baseline.rate_per_min=60000"),
+            *(f"baseline.base_url={url}/v1", "baseline.api_key_env=RIVAL_API_KEY", "baseline.rate_per_min=60000"),
             *(f"baseline.policy={tmp_path / 'policy.yaml'}", "baseline.retries=0", *more),
         ]
 

@@ -99,7 +99,7 @@ def test_a_server_that_never_answers_times_out(way, run, provider):
 def test_a_revoked_key_stops_and_loses_nothing(way, status, run, provider):
     provider.script = [*[server.says("ALPHA")] * 2, server.fails(status, f"key {small_run.KEY} was revoked")]
     config = configured(run, provider.url, way)
-    with pytest.raises(ConfigError, match=rf"refuses the key \({status}: key \[key\] was revoked\).*RIVAL_KEY"):
+    with pytest.raises(ConfigError, match=rf"refuses the key \({status}: key \[key\] was revoked\).*RIVAL_API_KEY"):
         ask(config, run)
     assert reconcile(run, provider)["outcomes"] == {"answered": 2, "key": 1}
     assert outcomes(ask(config, run)) == USUAL

@@ -77,6 +77,21 @@ def test_a_recipe_says_nothing_that_depends_on_the_model(recipe):
     assert set(said.get("train", ())) <= {"balance", "augment", "validate"}
 
 
+def test_the_smallest_model_by_hand():
+    config = composed("recipe=chest_xray", "model=tiny")
+    parts = ("vision_tower", "projector", "language_model")
+    assert {getattr(config.method.targets, part) for part in parts} == {"full"}
+    assert [rate(config.train, part, in_full=True) for part in parts] == [1e-4, 3e-4, 3e-4]
+    lora = composed("recipe=chest_xray", "model=tiny", "method=qlora")
+    assert rate(lora.train, "language_model", in_full=False) == 2e-3
+
+
+def test_a_model_of_unknown_size_is_treated_as_a_large_one():
+    unknown = sorted(name for name in MENU["model"] if billions(name) is None)
+    assert unknown == ["minicpmv_4_6", "tiny"]
+    assert composed("recipe=defects", "model=minicpmv_4_6").train == composed("recipe=defects", "train=7b").train
+
+
 def test_larger_models_take_no_higher_rates():
     sized = sorted((billions(name), name) for name in MENU["model"] if billions(name))
     rates = [composed("recipe=defects", f"model={name}").train.learning_rate for _, name in sized]

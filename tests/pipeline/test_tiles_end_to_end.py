@@ -24,6 +24,7 @@ def test_boxes_on_tiles_from_images_to_a_verified_report(tmp_path, capsys):
     config = compose.compose(
         [
             "recipe=pcb_boxes",
+            "task.labels=[open]",
             f"data.path={tmp_path / 'source'}",
             "data.tiles={size:40,overlap:10,keep_empty:0.5}",
             f"model.path={tmp_path / 'base'}",
@@ -49,4 +50,4 @@ def test_boxes_on_tiles_from_images_to_a_verified_report(tmp_path, capsys):
     predict.run([str(run.root), "--images", str(tmp_path / "source" / "images" / "0_test.png")])
     (told,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert told["path"].endswith("0_test.png")
-    assert set(told) == {"path", "text", "answer", "outcome", "probabilities", "seconds"}
+    assert set(told) == {"path", "text", "answer", "outcome", "probabilities", "seconds", "boxes"}

@@ -8,7 +8,7 @@ import pytest
 from finetune.cli import main as cli
 from finetune.config import compose
 from finetune.config.schema import Config, LaunchConfig
-from finetune.errors import ResourceError
+from finetune.errors import ConfigError, ResourceError
 from finetune.training import jobs
 
 
@@ -77,3 +77,16 @@ def test_the_templates_of_deepspeed_are_the_hardware_groups():
     groups = {name for name in compose.groups()["hardware"] if name.startswith("zero")}
     assert groups == set(deepspeed.templates())
     assert all(deepspeed.settings(name)["zero_optimization"]["stage"] == int(name[4]) for name in groups)
+
+
+def test_a_line_break_in_a_folder_does_not_reach_the_batch_script(tmp_path, monkeypatch):
+    """A name such as `x\\n#SBATCH --wrap=...` would be a line of its own."""
+    evil = tmp_path / "x\n#SBATCH --wrap=id"
+    with pytest.raises(ConfigError, match=r"run.dir: .*holds a character that a batch script cannot carry"):
+        jobs.slurm_script(Config(), evil / "run", [])
+    evil.mkdir()
+    monkeypatch.chdir(evil)
+    with pytest.raises(ConfigError, match=r"run.dir: "):
+        jobs.slurm_script(Config(), Path("run"), [])
+    with pytest.raises(ConfigError, match=r"the working folder: "):
+        jobs.slurm_script(Config(), tmp_path / "run", [])
